@@ -1,0 +1,112 @@
+"""Files that appear whole or not at all: one way of writing for every room."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from anyir.errors import OutputError, shown
+
+_BINARY: Final[int] = getattr(os, "O_BINARY", 0)  # Windows would turn every 0x0A into two bytes
+_NEW_FILE: Final[int] = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+
+
+TEMPORARY: Final = ".anyir-*.tmp"
+"""What a file is called while it is written; a process killed at that moment leaves one behind."""
+
+
+def write_atomically(path: Path, content: bytes | Callable[[], bytes], *, overwrite: bool = True) -> None:
+    """Write ``content`` so that ``path`` holds, at every moment, either what it held before or all of it.
+
+    The bytes go to a temporary name in the same folder, reach the disk, and then take the name. A new file gets the
+    permissions that the user's umask gives; a replaced one keeps its own; a link is followed.
+
+    Args:
+        path: the file; its folder must exist.
+        content: the bytes, or what makes them: it is called only once the file is known to be writable, so that no
+            long computation is thrown away.
+        overwrite: whether a file that is there may be replaced.
+
+    Raises:
+        OutputError: ``path`` is there already (without ``overwrite``) or is no regular file, its folder is
+            missing, or the disk refuses. Nothing is left behind and an existing file is untouched.
+    """
+    try:
+        target = Path(os.path.realpath(path)) if overwrite else path
+        permissions = _existing_permissions(path, target, overwrite=overwrite)
+        data = content if isinstance(content, bytes) else content()
+        _write_and_rename(target, data, permissions, overwrite=overwrite)
+    except FileExistsError:
+        raise _exists(path) from None
+    except FileNotFoundError:
+        raise OutputError(
+            f"{shown(path)}: its folder does not exist; create {shown(path.parent)} first"
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        what = (error.strerror if isinstance(error, OSError) else None) or error
+        raise OutputError(
+            f"{shown(path)}: cannot be written ({shown(what)}); choose another place"
+        ) from error
+
+
+def _exists(path: Path) -> OutputError:
+    return OutputError(f"{shown(path)}: exists already; choose another name or allow overwriting")
+
+
+def _existing_permissions(path: Path, target: Path, *, overwrite: bool) -> int | None:
+    """Permission bits of the file that will be replaced; None if there is none."""
+    if not target.parent.is_dir():
+        raise FileNotFoundError
+    if not os.path.lexists(target):
+        return None
+    if not overwrite:
+        raise _exists(path)
+    mode = target.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise OutputError(f"{shown(path)}: is a folder or a device, not a file; choose another name")
+    return stat.S_IMODE(mode)
+
+
+def _write_and_rename(target: Path, data: bytes, permissions: int | None, *, overwrite: bool) -> None:
+    temporary = target.with_name(f".anyir-{secrets.token_hex(8)}.tmp")
+    try:
+        with os.fdopen(os.open(temporary, _NEW_FILE, 0o666), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if permissions is not None:
+            temporary.chmod(permissions)
+        if overwrite:
+            temporary.replace(target)
+        else:
+            _give_new_name(temporary, target)
+    finally:  # also when interrupted; after success there is none, or a second name of the finished file
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _give_new_name(temporary: Path, target: Path) -> None:
+    """Name the finished file ``target`` unless that name is taken, even if it was taken a moment ago.
+
+    Raises:
+        FileExistsError: the name is taken.
+    """
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except (
+        OSError,
+        NotImplementedError,
+    ):  # a file system without links: reserve the name, then replace our own file
+        os.close(os.open(target, _NEW_FILE, 0o666))
+        try:
+            temporary.replace(target)
+        except BaseException:
+            target.unlink()
+            raise
