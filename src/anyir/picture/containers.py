@@ -1,0 +1,116 @@
+"""Facts in a file's first bytes that Pillow does not tell, or tells too late.
+
+Sources: PNG (ISO/IEC 15948), sections 5 and 11; the WebP container specification (RFC 9649).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import IO, Final
+
+_SIGNATURES: Final = {
+    b"\xff\xd8\xff": "jpeg",
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"II*\x00": "tiff",
+    b"MM\x00*": "tiff",
+    b"II+\x00": "tiff",
+    b"MM\x00+": "tiff",
+}
+_FOREIGN: Final = {
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"8BPS": "Photoshop",
+    b"\x00\x00\x00\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\xff\x0a": "JPEG XL",
+    b"\x00\x00\x00\x0cJXL ": "JPEG XL",
+    b"%PDF": "PDF",
+    b"FUJIFILMCCD-RAW": "camera raw",
+}
+_BRANDS: Final = {
+    b"avif": "AVIF",
+    b"avis": "AVIF",
+    b"heic": "HEIC",
+    b"heix": "HEIC",
+    b"mif1": "HEIC",
+    b"crx ": "camera raw",
+}
+_PNG_COLOUR_CHUNKS: Final = (b"cHRM", b"cICP", b"gAMA", b"sRGB")
+_PNG_COLOUR_CHUNK_BYTES: Final = 32  # the longest of them, cHRM
+
+
+def sniff(head: bytes) -> str | None:
+    """The format ("jpeg", "png", "webp", "tiff") that a file's first 16 bytes announce, or None."""
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "webp"
+    return next((name for signature, name in _SIGNATURES.items() if head.startswith(signature)), None)
+
+
+def sniff_foreign(head: bytes) -> str | None:
+    """The name of a well-known picture format that is not handled here, for a message that helps."""
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12])
+    return next((name for signature, name in _FOREIGN.items() if head.startswith(signature)), None)
+
+
+@dataclass(frozen=True)
+class PngFacts:
+    """What a PNG says before its pixels.
+
+    Attributes:
+        bits: bits per sample, or per palette index.
+        colour_type: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA.
+        colour: chunks (name, data) that give the sample values their meaning.
+    """
+
+    bits: int
+    colour_type: int
+    colour: tuple[tuple[bytes, bytes], ...]
+
+
+def png_facts(file: IO[bytes]) -> PngFacts:
+    """Read a PNG's header and colour chunks, as far as they go: a damaged file is for Pillow to judge."""
+    file.seek(8)
+    bits, colour_type = 0, 0
+    colour: list[tuple[bytes, bytes]] = []
+    while len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        if name in (b"IDAT", b"IEND"):
+            break
+        wanted = name == b"IHDR" or (name in _PNG_COLOUR_CHUNKS and length <= _PNG_COLOUR_CHUNK_BYTES)
+        data = file.read(min(length, 64)) if wanted else b""
+        if name == b"IHDR" and len(data) >= 10:
+            bits, colour_type = data[8], data[9]
+        elif wanted:
+            colour.append((name, data))
+        file.seek(length - len(data) + 4, 1)  # the rest of the chunk and its checksum
+    return PngFacts(bits, colour_type, tuple(colour))
+
+
+@dataclass(frozen=True)
+class WebpFacts:
+    """What a WebP says before its pixels: canvas size in pixels (0 if not found), whether lossless."""
+
+    height: int
+    width: int
+    lossless: bool
+
+
+def webp_facts(file: IO[bytes]) -> WebpFacts:
+    """Read a WebP's chunk headers, as far as they go: a damaged file is for Pillow to judge."""
+    file.seek(12)
+    height = width = 0
+    while len(head := file.read(8)) == 8:
+        name, length = struct.unpack("<4sI", head)
+        data = file.read(min(length, 10))
+        if name == b"VP8X" and len(data) == 10:
+            width, height = 1 + int.from_bytes(data[4:7], "little"), 1 + int.from_bytes(data[7:10], "little")
+        elif name == b"VP8L" and len(data) >= 5:
+            size = int.from_bytes(data[1:5], "little")
+            return WebpFacts(height or 1 + (size >> 14 & 0x3FFF), width or 1 + (size & 0x3FFF), lossless=True)
+        elif name == b"VP8 " and len(data) == 10:
+            lossy_width, lossy_height = struct.unpack("<HH", data[6:10])
+            return WebpFacts(height or lossy_height & 0x3FFF, width or lossy_width & 0x3FFF, lossless=False)
+        file.seek(length - len(data) + length % 2, 1)
+    return WebpFacts(height, width, lossless=False)

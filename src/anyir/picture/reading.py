@@ -1,0 +1,320 @@
+"""Picture files to arrays, with everything that is worth keeping. Pillow decodes; this module judges."""
+
+from __future__ import annotations
+
+import io
+import math
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from anyir.errors import PictureError, PictureTooLarge, UnreadablePicture, UnsupportedPicture, shown
+from anyir.picture.containers import png_facts, sniff, sniff_foreign, webp_facts
+from anyir.picture.limits import MAX_PIXELS, check_pixels
+from anyir.picture.orientation import make_upright, stored_view, turns
+from anyir.picture.pillow import PILLOW_ERRORS, on_our_terms, reason
+from anyir.picture.tiff_tags import exif_of_tiff
+from anyir.picture.types import Metadata, Picture
+
+_GREY_MODES: Final = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L"})
+_CONVERT: Final = {"1": "L", "La": "LA", "PA": "RGBA", "YCbCr": "RGB"}
+_SIXTEEN_BIT_MODES: Final = frozenset({"I;16", "I;16B", "I;16L"})
+_MODES: Final = _GREY_MODES | _CONVERT.keys() | {"P", "RGB", "RGBA"}
+_COLOUR_SPACES: Final = {"CMYK": "CMYK", "LAB": "L*a*b*", "F": "floating-point", "I": "32-bit or signed"}
+_SUBSAMPLINGS: Final[dict[tuple[int, ...], int]] = {
+    (1, 1, 1, 1, 1, 1): 0,
+    (2, 1, 1, 1, 1, 1): 1,
+    (2, 2, 1, 1, 1, 1): 2,
+}
+_BAND_PIXELS: Final = 1 << 20
+_MAX_DPI: Final = 65_535  # what a JPEG can state; 1 is what Pillow makes up for a TIFF that states nothing
+
+_TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_EXTRA_SAMPLES = 0x0106, 0x0102, 0x0152
+
+
+def read(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a JPEG, PNG, WebP or TIFF picture.
+
+    Palettes and transparent colours become RGB and alpha, one bit becomes eight, premultiplied alpha becomes
+    plain. Of a JPEG that holds several pictures (MPO: stereo twin, gain map) the first is read.
+
+    Args:
+        source: a path, or the bytes of a file.
+        max_pixels: limit on height × width, checked before any pixel is decoded.
+
+    Returns:
+        The picture, upright. Peak memory is about the decoded pixels twice.
+
+    Raises:
+        UnreadablePicture: missing, a folder, empty, truncated, damaged, or no picture.
+        UnsupportedPicture: a sound picture of a kind that would lose something here: animated or of several
+            pages, CMYK or L*a*b*, more than 8 bits (but for greyscale of 16), floating-point, another format.
+        PictureTooLarge: more pixels than ``max_pixels``.
+    """
+    with _opened(source) as (file, name):
+        kind = _identify(file, name)
+        with _decoding(name, kind, max_pixels):
+            if kind == "webp":  # its decoder allocates the canvas on opening, so ask the file first
+                facts = webp_facts(file)
+                check_pixels(facts.height, facts.width, max_pixels, name)
+            file.seek(0)
+            with Image.open(file, formats=[kind.upper()]) as image:
+                check_pixels(image.height, image.width, max_pixels, name)
+                return _to_picture(image, file, kind, name)
+
+
+def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Read a picture's colours alone, for data sets: (H, W, 3) uint8 RGB, upright; alpha is left out.
+
+    Raises:
+        PictureError: as :func:`read`; also UnsupportedPicture for 16 bits per sample.
+    """
+    pixels = read(source, max_pixels=max_pixels).pixels
+    if pixels.dtype != np.uint8:
+        raise UnsupportedPicture(
+            f"{_name_of(source)}: 16 bits per sample where 8 are needed; convert it to 8 bits"
+        )
+    return pixels.astype(np.uint8, copy=False)
+
+
+def read_labels(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Read a label map, a greyscale or palette PNG of up to 8 bits: (H, W) uint8 of the stored numbers.
+
+    Raises:
+        PictureError: as :func:`read`; also UnsupportedPicture for any other format, for colour or for alpha.
+    """
+    with _opened(source) as (file, name):
+        kind = _identify(file, name)
+        with _decoding(name, kind, max_pixels):
+            facts = png_facts(file) if kind == "png" else None
+            if facts is None or facts.colour_type not in (0, 3) or facts.bits > 8:
+                raise UnsupportedPicture(
+                    f"{name}: not a label map; write it as a greyscale or palette PNG of 8 bits"
+                )
+            file.seek(0)
+            with Image.open(file, formats=["PNG"]) as image:
+                check_pixels(image.height, image.width, max_pixels, name)
+                image.load()
+                labels = np.asarray(image).astype(np.uint8)
+    # Pillow stretches 2- and 4-bit greys to 0..255; a label is the number that was stored
+    stretch = 255 // (2**facts.bits - 1) if facts.colour_type == 0 and facts.bits in (2, 4) else 1
+    return labels // np.uint8(stretch)
+
+
+def _name_of(source: Path | str | bytes) -> str:
+    return "the picture given as bytes" if isinstance(source, bytes) else shown(source)
+
+
+@contextmanager
+def _opened(source: Path | str | bytes) -> Generator[tuple[IO[bytes], str]]:
+    """The source as an open file and its name for messages."""
+    name = _name_of(source)
+    if isinstance(source, bytes):
+        yield io.BytesIO(source), name
+        return
+    try:
+        kind = Path(source).stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise UnreadablePicture(f"{name}: is a folder, not a picture; name a file in it")
+        if not stat.S_ISREG(kind):  # opening a pipe or a device could wait for ever
+            raise UnreadablePicture(f"{name}: is not a regular file; copy the picture to one")
+        file = Path(source).open("rb")
+    except FileNotFoundError:
+        raise UnreadablePicture(f"{name}: no such file; check the path") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        what = error.strerror if isinstance(error, OSError) else None
+        raise UnreadablePicture(f"{name}: cannot be opened ({what or reason(error)})") from error
+    with file:
+        yield file, name
+
+
+def _identify(file: IO[bytes], name: str) -> str:
+    try:
+        head = file.read(16)
+    except OSError as error:
+        raise UnreadablePicture(f"{name}: cannot be read ({error.strerror or reason(error)})") from error
+    kind = sniff(head)
+    if kind is not None:
+        return kind
+    if not head:
+        raise UnreadablePicture(f"{name}: is empty (0 bytes); get the file again")
+    foreign = sniff_foreign(head)
+    if foreign is not None:
+        raise UnsupportedPicture(f"{name}: is a {foreign} file; convert it to PNG, JPEG, WebP or TIFF first")
+    raise UnreadablePicture(
+        f"{name}: is not a picture, whatever its name says; expected JPEG, PNG, WebP or TIFF"
+    )
+
+
+@contextmanager
+def _decoding(name: str, kind: str, max_pixels: int) -> Generator[None]:
+    """Turn whatever a decoder raises into one of our errors."""
+    try:
+        with on_our_terms(max_pixels):
+            yield
+    except PictureError:
+        raise
+    except Image.DecompressionBombError:
+        raise PictureTooLarge(
+            f"{name}: far over the limit of {max_pixels / 1e6:.1f} megapixels; scale it down or cut it up"
+        ) from None
+    except MemoryError:
+        raise PictureTooLarge(f"{name}: too large for this machine's free memory; scale it down") from None
+    except Image.UnidentifiedImageError as error:
+        raise UnreadablePicture(
+            f"{name}: starts like a {kind.upper()} but is damaged or of an unknown kind; get the file again"
+        ) from error
+    except PILLOW_ERRORS as error:
+        raise UnreadablePicture(
+            f"{name}: damaged or truncated {kind.upper()} ({reason(error)}); get the file again"
+        ) from error
+
+
+def _to_picture(image: Image.Image, file: IO[bytes], kind: str, name: str) -> Picture:
+    png = png_facts(file) if kind == "png" else None
+    _refuse_lossy_kinds(image, name, 0 if png is None else png.bits)
+    lossless = kind == "webp" and webp_facts(file).lossless
+    file.seek(0)
+    info: dict[Any, Any] = image.info
+    # a palette's transparency is Pillow's to apply; that of a grey level or a colour is ours, below
+    transparent = None if image.mode == "P" else info.pop("transparency", None)
+    if image.mode == "L" and png is not None and png.bits in (2, 4) and isinstance(transparent, int):
+        transparent *= 255 // (
+            2**png.bits - 1
+        )  # Pillow stretches the pixels but not the colour to compare them with
+    if image.mode == "1" and transparent is not None:
+        transparent = 255 if transparent else 0  # older releases of Pillow leave it unstretched
+    if image.mode in _SIXTEEN_BIT_MODES and transparent is not None:
+        raise UnsupportedPicture(f"{name}: 16-bit greyscale with transparency; convert it to 8 bits first")
+    image.load()  # after this, EXIF that follows the pixels is known too
+    orientation, exif, xmp = make_upright(_exif_of(image, kind), _bytes_or_none(info.get("xmp")))
+    pixels, alpha = _upright_arrays(image, transparent, orientation)
+    tables, subsampling = _jpeg_coding(image) if kind == "jpeg" else (None, None)
+    metadata = Metadata(
+        icc=_bytes_or_none(info.get("icc_profile")),
+        exif=exif,
+        xmp=xmp,
+        dpi=_dpi(info.get("dpi"), orientation),
+        jpeg_tables=tables,
+        # 4:2:2 halves the colour across; on its side it would halve it down, which no encoder setting does
+        jpeg_subsampling=0 if subsampling == 1 and turns(orientation) else subsampling,
+        png_colour=() if png is None else png.colour,
+        webp_lossless=lossless,
+        tiff_compression=str(info["compression"]) if kind == "tiff" else None,
+    )
+    return Picture(pixels, alpha, kind, image.mode in _GREY_MODES, metadata)
+
+
+def _refuse_lossy_kinds(image: Image.Image, name: str, png_bits: int) -> None:
+    """Refuse what Pillow would reduce without a word, and what has no place in a Picture."""
+
+    def refuse(what: str, remedy: str) -> UnsupportedPicture:
+        return UnsupportedPicture(f"{name}: {what}; {remedy}")
+
+    frames = getattr(image, "is_animated", False) and image.format != "MPO"
+    if frames:
+        pages = image.format == "TIFF"
+        raise refuse(
+            "has several pages" if pages else "is animated",
+            f"save the {'page' if pages else 'frame'} you want as a picture of its own",
+        )
+    if image.mode not in _MODES:
+        space = _COLOUR_SPACES.get(image.mode, image.mode)
+        raise refuse(f"has {space} samples", "convert it to RGB or greyscale of 8 bits first")
+    bits, extra, inverted = (png_bits,), (), False
+    if image.format == "TIFF":
+        tags: Any = getattr(image, "tag_v2", {})
+        bits, extra = _numbers(tags.get(_TIFF_BITS, 1)), _numbers(tags.get(_TIFF_EXTRA_SAMPLES, ()))
+        inverted = tags.get(_TIFF_PHOTOMETRIC) == 0
+    if image.mode in _SIXTEEN_BIT_MODES:
+        if max(bits) != 16 or inverted:
+            raise refuse(f"greyscale of an unusual kind ({max(bits)} bits)", "convert it to 8 bits first")
+    elif max(bits) > 8:
+        raise refuse(f"has {max(bits)} bits per colour sample", "convert it to 8 bits per sample first")
+    if 0 in extra:
+        raise refuse("has extra channels of no stated meaning", "flatten it to RGB or RGBA first")
+
+
+def _numbers(value: int | tuple[int, ...]) -> tuple[int, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _upright_arrays(
+    image: Image.Image, transparent: int | tuple[int, ...] | None, orientation: int
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """A decoded image's pixels (H, W, 3) and alpha (H, W) or None, upright.
+
+    Goes by bands of rows, to need no second array. ``transparent`` is the grey level or colour that a PNG
+    declares transparent.
+    """
+    width, height = image.size
+    shape = (width, height) if turns(orientation) else (height, width)
+    dtype = np.uint16 if image.mode in _SIXTEEN_BIT_MODES else np.uint8
+    mode = _CONVERT.get(image.mode, image.mode)
+    if mode == "P":
+        mode = "RGBA" if image.has_transparency_data else "RGB"
+    pixels = np.empty((*shape, 3), dtype)
+    alpha = np.empty(shape, dtype) if mode in ("LA", "RGBA") or transparent is not None else None
+    stored_pixels = stored_view(pixels, orientation)
+    stored_alpha = None if alpha is None else stored_view(alpha, orientation)
+    rows = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        band = image.crop((0, top, width, bottom))
+        samples = np.asarray(band if band.mode == mode else band.convert(mode))
+        samples = samples.reshape(bottom - top, width, -1)
+        colours = samples[..., :3] if samples.shape[2] >= 3 else samples[..., :1]
+        stored_pixels[top:bottom] = colours
+        if stored_alpha is None:
+            continue
+        if transparent is not None:
+            same = (colours == np.asarray(transparent)).all(axis=2)
+            stored_alpha[top:bottom] = np.where(same, 0, np.iinfo(dtype).max)
+        else:
+            stored_alpha[top:bottom] = samples[..., -1]
+    return pixels, alpha
+
+
+def _exif_of(image: Image.Image, kind: str) -> bytes | None:
+    """The EXIF block as the file holds it; of a TIFF, which Pillow has turned upright itself, the rest."""
+    if kind == "tiff":
+        return exif_of_tiff(image)
+    exif = _bytes_or_none(image.info.get("exif"))
+    profile = image.info.get("Raw profile type exif")
+    if exif is None and isinstance(profile, str):  # how ImageMagick wrote it before PNG had a chunk for it
+        try:
+            return bytes.fromhex("".join(profile.split("\n")[3:]))
+        except ValueError:
+            return None
+    return exif
+
+
+def _bytes_or_none(value: object) -> bytes | None:
+    return value if isinstance(value, bytes) and value else None
+
+
+def _dpi(value: Any, orientation: int) -> tuple[float, float] | None:  # noqa: ANN401 - Pillow's info holds anything
+    try:
+        across, down = (float(v) for v in value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    if not all(math.isfinite(v) and 1 < v <= _MAX_DPI for v in (across, down)):
+        return None
+    return (down, across) if turns(orientation) else (across, down)
+
+
+def _jpeg_coding(image: Any) -> tuple[tuple[tuple[int, ...], ...] | None, int | None]:  # noqa: ANN401 - JPEG only
+    """Quantisation tables by component, without repeats at the end, and subsampling if it has a number."""
+    tables = [image.quantization.get(component[3]) for component in image.layer]
+    if not tables or any(table is None for table in tables):
+        return None, None
+    while len(tables) > 1 and tables[-1] == tables[-2]:
+        tables.pop()
+    factors = tuple(factor for component in image.layer for factor in component[1:3])
+    return tuple(tuple(table) for table in tables), _SUBSAMPLINGS.get(factors)

@@ -1,0 +1,186 @@
+"""Arrays to picture files: the format's best keeping of what was read, whole or not at all."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
+
+from anyir.errors import OutputError, PictureTooLarge, ShapeMismatch, UnsupportedPicture, shown
+from anyir.files import write_atomically
+from anyir.picture.limits import FORMATS, MAX_SIDE, SUFFIXES
+from anyir.picture.orientation import EXIF_PREFIX
+from anyir.picture.pillow import PILLOW_ERRORS, on_our_terms, reason
+from anyir.picture.tiff_tags import append_directories, tags_for_tiff
+from anyir.picture.types import Metadata, Picture
+
+_LOSSY_QUALITY: Final = 95
+_FULL_CHROMA: Final = 0
+_TIFF_COMPRESSIONS: Final = frozenset({"raw", "packbits", "tiff_lzw", "tiff_adobe_deflate"})
+_TIFF_DEFAULT: Final = "tiff_adobe_deflate"
+_XMP_KEYWORD: Final = b"XML:com.adobe.xmp\x00\x00\x00\x00\x00"  # uncompressed, no language, no translation
+_ICC_GREY: Final = b"GRAY"
+_LUMA: Final = (
+    19_595,
+    38_470,
+    7_471,
+)  # ITU-R 601-2 in 65536ths, as Pillow has it for 8 bits: grey stays exact
+
+
+def encode(picture: Picture, format: str | None = None) -> bytes:
+    """A picture as the bytes of a file, by default in the format it was read from.
+
+    JPEG to JPEG keeps quantisation tables and colour subsampling; anything else to JPEG is quality 95, 4:4:4.
+    WebP is lossless if the picture was a lossless WebP, else quality 95. TIFF keeps a lossless compression,
+    else takes deflate. Alpha is exact in every format that has it.
+
+    Raises:
+        UnsupportedPicture: the format cannot hold the picture: transparency, 16 bits, size, a grey profile.
+        OutputError: an unknown format, or metadata that the format cannot carry.
+    """
+    return _encode(picture, picture.format if format is None else format, "the picture")
+
+
+def write(picture: Picture, path: Path | str, *, overwrite: bool = False) -> None:
+    """Write a picture; the suffix names the format. The file appears whole or not at all.
+
+    Raises:
+        UnsupportedPicture: as :func:`encode`.
+        OutputError: an unknown suffix, a file that exists already (without ``overwrite``), a refusing disk.
+    """
+    path = Path(path)
+    kind = SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        raise OutputError(
+            f"{shown(path)}: no format has the suffix {shown(path.suffix)!r}; use {', '.join(SUFFIXES)}"
+        )
+    write_atomically(path, lambda: _encode(picture, kind, shown(path)), overwrite=overwrite)
+
+
+def write_image(image: NDArray[np.uint8], path: Path | str, *, overwrite: bool = False) -> None:
+    """Write an (H, W, 3) uint8 RGB image without metadata.
+
+    Raises:
+        ShapeMismatch: if the image is not (H, W, 3) uint8.
+        OutputError: as :func:`write`.
+    """
+    if getattr(image, "dtype", None) != np.uint8:
+        raise ShapeMismatch("an image to write must be (H, W, 3) uint8")
+    write(Picture(image), path, overwrite=overwrite)
+
+
+def _encode(picture: Picture, kind: str, name: str) -> bytes:
+    if kind not in FORMATS:
+        raise OutputError(f"{name}: unknown picture format {kind!r}; known formats: {', '.join(FORMATS)}")
+    _check_fits(picture, kind, name)
+    try:
+        with on_our_terms():
+            image = _to_pillow(picture, kind)
+            if kind == "tiff":
+                return _tiff(image, picture.metadata)
+            buffer = io.BytesIO()
+            image.save(buffer, format=kind.upper(), **_options(picture, kind))
+            return buffer.getvalue()
+    except MemoryError:
+        raise PictureTooLarge(f"{name}: too large for this machine's free memory; scale it down") from None
+    except PILLOW_ERRORS as error:
+        raise OutputError(
+            f"{name}: cannot be written as {kind.upper()} ({reason(error)}); try another format"
+        ) from error
+
+
+def _check_fits(picture: Picture, kind: str, name: str) -> None:
+    """Refuse what the format would drop or reduce."""
+    label = kind.upper()
+    if kind == "jpeg" and picture.alpha is not None:
+        raise UnsupportedPicture(f"{name}: JPEG cannot hold its transparency; write PNG, WebP or TIFF")
+    if picture.depth == 16 and kind not in ("png", "tiff"):
+        raise UnsupportedPicture(f"{name}: {label} cannot hold its 16 bits per sample; write PNG or TIFF")
+    if picture.depth == 16 and (not picture.grey or picture.alpha is not None):
+        raise UnsupportedPicture(
+            f"{name}: 16-bit colour or transparency cannot be written; convert it to 8 bits"
+        )
+    longest = max(picture.height, picture.width)
+    if longest > MAX_SIDE.get(kind, longest):
+        raise UnsupportedPicture(
+            f"{name}: {label} holds sides of at most {MAX_SIDE[kind]} pixels, not {longest}; write PNG"
+        )
+    icc = picture.metadata.icc
+    if kind == "webp" and icc is not None and icc[16:20] == _ICC_GREY:
+        raise UnsupportedPicture(
+            f"{name}: WebP has no greyscale for its grey colour profile; write PNG or TIFF"
+        )
+
+
+def _to_pillow(picture: Picture, kind: str) -> Image.Image:
+    grey = picture.grey and kind != "webp"
+    if picture.depth == 16:
+        weighted = sum(picture.pixels[..., c].astype(np.uint32) * np.uint32(_LUMA[c]) for c in range(3))
+        return Image.fromarray(((weighted + np.uint32(1 << 15)) >> np.uint32(16)).astype(np.uint16))
+    image = Image.fromarray(np.ascontiguousarray(picture.pixels))
+    if grey:
+        image = image.convert("L")
+    if picture.alpha is not None:
+        image.putalpha(Image.fromarray(np.ascontiguousarray(picture.alpha)))
+    return image
+
+
+def _tiff(image: Image.Image, metadata: Metadata) -> bytes:
+    tags, beside = tags_for_tiff(metadata.exif, metadata.xmp)
+    options: dict[str, Any] = {"exif": tags, "compression": metadata.tiff_compression}
+    if metadata.tiff_compression not in _TIFF_COMPRESSIONS:
+        options["compression"] = _TIFF_DEFAULT
+    if metadata.icc is not None:
+        options["icc_profile"] = metadata.icc
+    if metadata.dpi is not None:
+        options["dpi"] = metadata.dpi
+    buffer = io.BytesIO()
+    image.save(buffer, format="TIFF", **options)
+    return append_directories(buffer.getvalue(), beside)
+
+
+def _options(picture: Picture, kind: str) -> dict[str, Any]:
+    """What to tell Pillow's JPEG, PNG or WebP encoder: the metadata in its own way, and how to compress."""
+    metadata = picture.metadata
+    options: dict[str, Any] = {}
+    if metadata.icc is not None:
+        options["icc_profile"] = metadata.icc
+    if metadata.dpi is not None and kind != "webp":
+        options["dpi"] = metadata.dpi
+    if metadata.exif is not None:
+        options["exif"] = EXIF_PREFIX + metadata.exif
+    if kind == "png":
+        options["pnginfo"] = _png_chunks(metadata)
+        return options
+    if metadata.xmp is not None:
+        options["xmp"] = metadata.xmp
+    if kind == "webp":
+        return options | _webp_coding(metadata)
+    return options | _jpeg_coding(metadata, grey=picture.grey)
+
+
+def _png_chunks(metadata: Metadata) -> PngImagePlugin.PngInfo:
+    chunks = PngImagePlugin.PngInfo()
+    for name, data in metadata.png_colour:
+        chunks.add(name, data)
+    if metadata.xmp is not None:
+        chunks.add(b"iTXt", _XMP_KEYWORD + metadata.xmp)
+    return chunks
+
+
+def _webp_coding(metadata: Metadata) -> dict[str, Any]:
+    """Lossless or not; ``exact`` keeps the colours under full transparency, quality 100 keeps alpha."""
+    quality = 75 if metadata.webp_lossless else _LOSSY_QUALITY  # of a lossless file: effort, not fidelity
+    return {"lossless": metadata.webp_lossless, "quality": quality, "alpha_quality": 100, "exact": True}
+
+
+def _jpeg_coding(metadata: Metadata, *, grey: bool) -> dict[str, Any]:
+    if metadata.jpeg_tables is None:
+        return {"quality": _LOSSY_QUALITY, "subsampling": _FULL_CHROMA}
+    tables = metadata.jpeg_tables[:1] if grey else metadata.jpeg_tables
+    subsampling = _FULL_CHROMA if metadata.jpeg_subsampling is None else metadata.jpeg_subsampling
+    return {"qtables": [list(table) for table in tables], "subsampling": subsampling}
