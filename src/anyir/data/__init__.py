@@ -1,0 +1,1 @@
+"""Training pictures, degradations, and the mixture of tasks: from folders to batches."""

@@ -1,0 +1,289 @@
+"""The training pictures: which folders there are, how degraded pictures find their clean ones, what is held out.
+
+A data set is one line in :data:`SOURCES`. :func:`load_pictures` reads the sets that a recipe needs into memory once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from anyir.data.depth import depth_from_segments, depth_from_street
+from anyir.data.store import PictureStore
+from anyir.errors import DataError
+from anyir.picture import SUFFIXES, read_image, read_labels
+
+HOLD_OUT_EVERY: Final = 20
+HOLD_OUT_FIRST: Final = 5
+"""Of each set's clean pictures, sorted by name, numbers 5, 25, 45, ... and all their pairs are kept for validation."""
+
+
+def _same_name(stem: str) -> str:
+    return stem
+
+
+def _scene(stem: str) -> str:
+    """The name before the first underscore: ``s01_rain-004`` → ``s01``; ``1401_5`` → ``1401``."""
+    return stem.split("_", 1)[0]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One set of training pictures, by folders below the data folder.
+
+    Attributes:
+        clean: folder of clean pictures.
+        degraded: folder of degraded pictures; None where degradations are to be made.
+        clean_stem: from a degraded file's name without suffix to its clean file's.
+        labels: folder of label maps with the clean pictures' names, or None.
+        depth: from such a label map to depth (uint8, 255 farthest).
+    """
+
+    clean: str
+    degraded: str | None = None
+    clean_stem: Callable[[str], str] = _same_name
+    labels: str | None = None
+    depth: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
+
+
+SOURCES: Final[Mapping[str, Source]] = {
+    "bsds": Source("clean/bsds", labels="clean/bsds_segments", depth=depth_from_segments),
+    "sunhays": Source("clean/sunhays"),
+    "photos": Source("clean/photos"),
+    "street": Source("street/rgb", labels="street/labels", depth=depth_from_street),
+    "lowlight": Source("lowlight/normal", "lowlight/low"),
+    "blur": Source("blur/sharp", "blur/blurred"),
+    "rain": Source("rain/clean", "rain/rainy"),
+    "rain_real": Source("rain_real/clean", "rain_real/rainy", clean_stem=_scene),
+    "haze_indoor": Source("haze_indoor/clear", "haze_indoor/hazy", clean_stem=_scene),
+    "noise_real": Source("noise_real/clean", "noise_real/noisy"),
+}
+
+
+class Patches(NamedTuple):
+    """A batch of training material, before any degradation is made. N patches of side P.
+
+    Attributes:
+        clean: (N, 3, P, P) in [0, 1].
+        degraded: (N, 3, P, P); zeros where the source has clean pictures only.
+        depth: (N, 1, P, P), 0 near to 1 far; zeros where unknown.
+        has_depth: (N,) bool.
+    """
+
+    clean: Tensor
+    degraded: Tensor
+    depth: Tensor
+    has_depth: Tensor
+
+
+class Pool(NamedTuple):
+    """The pictures that a task draws from: rows of (clean, degraded, depth) numbers in the stores; −1 for none."""
+
+    rows: Tensor
+    cumulative_weight: Tensor
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One training example on disk."""
+
+    source: str
+    clean: Path
+    degraded: Path | None
+    labels: Path | None
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The picture files in a folder, sorted by name, hidden ones left out."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def training_root(data: Path) -> Path:
+    """``data/train`` where that exists, else ``data`` itself.
+
+    Raises:
+        DataError: if there is no such folder.
+    """
+    if not data.is_dir():
+        raise DataError(f"{data}: no such folder; --data takes the folder that holds the training pictures")
+    return data / "train" if (data / "train").is_dir() else data
+
+
+def _rows_of(name: str, root: Path) -> list[_Row]:
+    """Examples of one source on disk, sorted by clean and then degraded name."""
+    source = SOURCES[name]
+    for folder in (source.clean, source.degraded, source.labels):
+        if folder is not None and not (root / folder).is_dir():
+            raise DataError(
+                f"{root / folder}: no such folder; the recipe draws on the set {name!r}, which needs it"
+            )
+    clean = {path.stem: path for path in picture_files(root / source.clean)}
+    if not clean:
+        raise DataError(f"{root / source.clean}: no pictures in this folder; the set {name!r} needs some")
+
+    def labels_of(path: Path) -> Path | None:
+        return None if source.labels is None else root / source.labels / f"{path.stem}.png"
+
+    if source.degraded is None:
+        return [_Row(name, path, None, labels_of(path)) for path in clean.values()]
+    rows: list[_Row] = []
+    for degraded in picture_files(root / source.degraded):
+        partner = clean.get(source.clean_stem(degraded.stem))
+        if partner is None:
+            raise DataError(
+                f"{degraded}: no clean picture named {source.clean_stem(degraded.stem)!r} in {root / source.clean}"
+            )
+        rows.append(_Row(name, partner, degraded, labels_of(partner)))
+    return rows
+
+
+def held_out(clean: Iterable[Path]) -> set[Path]:
+    """The clean pictures of one set that are kept for validation."""
+    return set(sorted(set(clean))[HOLD_OUT_FIRST::HOLD_OUT_EVERY])
+
+
+class TrainingPictures:
+    """All pictures of a split in memory, ready to be drawn from in batches.
+
+    Made by :func:`load_pictures`. Pictures are 8-bit and unscaled; a picture used by several tasks is held once.
+    """
+
+    def __init__(self, rows: list[_Row], device: str | torch.device) -> None:
+        if not rows:
+            raise DataError("no training pictures: the sets that the recipe draws on are empty in this split")
+        clean = sorted({row.clean for row in rows})
+        degraded = sorted({row.degraded for row in rows if row.degraded is not None})
+        labels = sorted({(row.labels, row.source) for row in rows if row.labels is not None})
+        clean_images = [read_image(path) for path in clean]
+        self._clean = PictureStore(clean_images, device=device)
+        self._degraded = PictureStore([read_image(path) for path in degraded], device=device)
+        self._depth = PictureStore(
+            [_read_depth(path, source) for path, source in labels], channels=1, device=device
+        )
+        clean_number = {path: number for number, path in enumerate(clean)}
+        degraded_number = {path: number for number, path in enumerate(degraded)}
+        depth_number = {path: number for number, (path, _) in enumerate(labels)}
+        self._rows: dict[str, list[tuple[int, int, int]]] = {}
+        for row in rows:
+            numbers = (
+                clean_number[row.clean],
+                -1 if row.degraded is None else degraded_number[row.degraded],
+                -1 if row.labels is None else depth_number[row.labels],
+            )
+            self._check_sizes(row, numbers)
+            self._rows.setdefault(row.source, []).append(numbers)
+
+    def _check_sizes(self, row: _Row, numbers: tuple[int, int, int]) -> None:
+        size = self._size(self._clean, numbers[0])
+        pairs = ((self._degraded, numbers[1], row.degraded), (self._depth, numbers[2], row.labels))
+        for store, number, path in pairs:
+            if number >= 0 and self._size(store, number) != size:
+                raise DataError(
+                    f"{path}: its size {self._size(store, number)} is not that of {row.clean}, {size} (height, width)"
+                )
+
+    @staticmethod
+    def _size(store: PictureStore, number: int) -> tuple[int, int]:
+        return int(store.heights[number]), int(store.widths[number])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pictures are held and the batches made."""
+        return self._clean.device
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sets that are present."""
+        return tuple(self._rows)
+
+    def counts(self) -> dict[str, int]:
+        """Examples a set: pairs where it has pairs, else clean pictures."""
+        return {source: len(rows) for source, rows in self._rows.items()}
+
+    def smallest_side(self) -> int:
+        """The smallest height or width: no patch can be larger."""
+        return int(torch.minimum(self._clean.heights, self._clean.widths).min())
+
+    def pool(self, sources: Iterable[str]) -> Pool:
+        """The examples of some sets together, each drawn in proportion to its picture's pixels."""
+        rows = torch.tensor([row for source in sources for row in self._rows[source]], device=self.device)
+        weight = (self._clean.heights * self._clean.widths)[rows[:, 0]].double()
+        return Pool(rows, weight.cumsum(0) / weight.sum())
+
+    def draw(self, pool: Pool, n: int, size: int, generator: Generator) -> Patches:
+        """``n`` random patches of side ``size``, each flipped at random along both axes.
+
+        Raises:
+            DataError: if a picture is smaller than the patch.
+        """
+        if size > self.smallest_side():
+            raise DataError(
+                f"patches of {size} do not fit pictures whose shortest side is {self.smallest_side()}"
+            )
+        device = self.device
+
+        def uniform() -> Tensor:
+            return torch.rand(n, generator=generator, device=device, dtype=torch.float64)
+
+        clean, degraded, depth = pool.rows[
+            torch.searchsorted(pool.cumulative_weight, uniform()).clamp_max(len(pool.rows) - 1)
+        ].unbind(1)
+        top = (uniform() * (self._clean.heights[clean] - size + 1)).long()
+        left = (uniform() * (self._clean.widths[clean] - size + 1)).long()
+        images = torch.cat(
+            (
+                self._clean.crop(clean, top, left, size),
+                self._degraded.crop(degraded, top, left, size),
+                self._depth.crop(depth, top, left, size),
+            ),
+            dim=1,
+        )
+        for axis in (2, 3):
+            flip = torch.rand(n, generator=generator, device=device) < 0.5
+            images = torch.where(flip[:, None, None, None], images.flip(axis), images)
+        return Patches(images[:, :3], images[:, 3:6], images[:, 6:], depth >= 0)
+
+
+def _read_depth(labels: Path, source: str) -> NDArray[np.uint8]:
+    to_depth = SOURCES[source].depth
+    assert to_depth is not None, f"source {source!r} has labels but no way to read depth from them"
+    return to_depth(read_labels(labels))[..., None]
+
+
+def load_pictures(
+    data: Path, sources: Iterable[str], device: str | torch.device = "cpu"
+) -> tuple[TrainingPictures, TrainingPictures]:
+    """Read the named sets and part them into training and validation pictures.
+
+    Args:
+        data: the data folder, or a folder whose ``train`` it is.
+        sources: names from :data:`SOURCES`.
+        device: where the pictures are to be held.
+
+    Returns:
+        Training and validation pictures. A set with fewer than six clean pictures has no validation share.
+
+    Raises:
+        DataError: a folder or a partner is missing, or sizes differ; the message names the file.
+        UnreadablePicture: a file is damaged; the message names it.
+    """
+    root = training_root(data)
+    training: list[_Row] = []
+    validation: list[_Row] = []
+    for name in sources:
+        rows = _rows_of(name, root)
+        kept = held_out(row.clean for row in rows)
+        for row in rows:
+            (validation if row.clean in kept else training).append(row)
+    return TrainingPictures(training, device), TrainingPictures(validation, device)

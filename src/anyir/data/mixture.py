@@ -1,0 +1,218 @@
+"""The tasks, and the mixture of them that a network is trained on.
+
+A task is a line in :data:`TASKS`: the sets it draws clean pictures or pairs from, and what it does to them. A mixture
+is a weight for some of them. :meth:`Mixture.batch` makes a batch from nothing but a generator, so a batch can be made
+again: resumed training sees what uninterrupted training would have seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from anyir.data.catalogue import Patches, TrainingPictures
+from anyir.data.degradations import (
+    HEAVY_RAIN,
+    LIGHT_RAIN,
+    RainShower,
+    add_gaussian_noise,
+    add_haze,
+    add_rain,
+    add_sensor_noise,
+    blur,
+    compress_jpeg,
+    darken,
+    quantise,
+    smooth_fields,
+    trajectory_kernels,
+)
+from anyir.errors import ConfigurationError
+
+Degrade = Callable[[Patches, Generator], Tensor]
+"""From patches to degraded images (N, 3, P, P); the patches' clean images are the target."""
+
+CLEAN_SOURCES: Final = ("bsds", "sunhays", "photos")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of repair to learn.
+
+    Attributes:
+        sources: names of the sets it draws from (:data:`anyir.data.catalogue.SOURCES`).
+        degrade: makes the degraded images.
+    """
+
+    sources: tuple[str, ...]
+    degrade: Degrade
+
+
+def _between(patches: Patches, low: float, high: float, generator: Generator) -> Tensor:
+    """(N,) uniform random numbers."""
+    n, device = len(patches.clean), patches.clean.device
+    return low + (high - low) * torch.rand(n, generator=generator, device=device)
+
+
+def _log_between(patches: Patches, low: float, high: float, generator: Generator) -> Tensor:
+    return torch.exp(_between(patches, math.log(low), math.log(high), generator))
+
+
+def _paired(patches: Patches, generator: Generator) -> Tensor:
+    return patches.degraded
+
+
+def _unchanged(patches: Patches, generator: Generator) -> Tensor:
+    return patches.clean
+
+
+def _gaussian(patches: Patches, generator: Generator, low: float, high: float) -> Tensor:
+    return quantise(add_gaussian_noise(patches.clean, _between(patches, low, high, generator), generator))
+
+
+def _sensor(patches: Patches, generator: Generator) -> Tensor:
+    shot = _log_between(patches, 0.0003, 0.02, generator)
+    read = _log_between(patches, 0.7, 8.0, generator)
+    return quantise(add_sensor_noise(patches.clean, shot, read, generator))
+
+
+def _rain(patches: Patches, generator: Generator, shower: RainShower) -> Tensor:
+    return quantise(add_rain(patches.clean, generator, shower))
+
+
+def _haze(patches: Patches, generator: Generator) -> Tensor:
+    """Haze over depth from labels where there are any, else over smooth random depth; neutral to bluish airlight."""
+    clean = patches.clean
+    near = _between(patches, 0.0, 0.6, generator)[:, None, None, None]
+    span = _between(patches, 0.1, 0.9, generator)[:, None, None, None]
+    imagined = near + span * smooth_fields(clean, generator)
+    wobble = 0.15 * (smooth_fields(clean, generator) - 0.5)
+    depth = torch.where(patches.has_depth[:, None, None, None], patches.depth + wobble, imagined).clamp(0, 1)
+    grey = _between(patches, 0.65, 1.0, generator)[:, None]
+    tint = 0.04 * (torch.rand((len(clean), 3), generator=generator, device=clean.device) - 0.5)
+    beta = _log_between(patches, 0.3, 3.0, generator)
+    return quantise(add_haze(clean, depth, beta, (grey + tint).clamp(0, 1)))
+
+
+def _blur(patches: Patches, generator: Generator) -> Tensor:
+    side = min(33, (patches.clean.shape[-1] // 2 - 1) * 2 + 1)
+    kernels = trajectory_kernels(_log_between(patches, 3.0, 26.0, generator), side, generator)
+    return quantise(blur(patches.clean, kernels))
+
+
+def _dark(patches: Patches, generator: Generator) -> Tensor:
+    exposed = darken(
+        patches.clean,
+        _log_between(patches, 0.015, 0.4, generator),
+        _between(patches, 1.0, 1.25, generator),
+    )
+    noisy = add_sensor_noise(exposed, _log_between(patches, 0.0003, 0.004, generator), 1.0, generator)
+    return quantise(noisy)
+
+
+def _jpeg(patches: Patches, generator: Generator) -> Tensor:
+    return compress_jpeg(patches.clean, _between(patches, 15, 85, generator).round())
+
+
+TASKS: Final[Mapping[str, Task]] = {
+    "noise15": Task(CLEAN_SOURCES, partial(_gaussian, low=15, high=15)),
+    "noise25": Task(CLEAN_SOURCES, partial(_gaussian, low=25, high=25)),
+    "noise50": Task(CLEAN_SOURCES, partial(_gaussian, low=50, high=50)),
+    "noise": Task(CLEAN_SOURCES, partial(_gaussian, low=1, high=60)),
+    "sensor_noise": Task(CLEAN_SOURCES, _sensor),
+    "noise_real": Task(("noise_real",), _paired),
+    "light_rain": Task(CLEAN_SOURCES, partial(_rain, shower=LIGHT_RAIN)),
+    "heavy_rain": Task(CLEAN_SOURCES, partial(_rain, shower=HEAVY_RAIN)),
+    "rain_pairs": Task(("rain",), _paired),
+    "rain_real": Task(("rain_real",), _paired),
+    "haze": Task(("bsds", "photos", "street"), _haze),
+    "haze_indoor": Task(("haze_indoor",), _paired),
+    "blur": Task((*CLEAN_SOURCES, "street"), _blur),
+    "blur_pairs": Task(("blur",), _paired),
+    "lowlight": Task(("lowlight",), _paired),
+    "dark": Task(CLEAN_SOURCES, _dark),
+    "jpeg": Task(CLEAN_SOURCES, _jpeg),
+    "clean": Task(CLEAN_SOURCES, _unchanged),
+}
+
+
+class Batch(NamedTuple):
+    """Degraded and clean images, (N, 3, P, P) in [0, 1]."""
+
+    degraded: Tensor
+    clean: Tensor
+
+
+class Mixture:
+    """Tasks with weights, over the pictures in memory.
+
+    Args:
+        weights: task → relative share of the samples; at least one, none negative.
+        pictures: a split that holds the sets of every task with a weight.
+
+    Raises:
+        ConfigurationError: for an unknown task or an impossible weight.
+    """
+
+    def __init__(self, weights: Mapping[str, float], pictures: TrainingPictures) -> None:
+        check_weights(weights)
+        self.pictures = pictures
+        self.tasks = tuple(name for name, weight in weights.items() if weight > 0)
+        self._pools = {name: pictures.pool(TASKS[name].sources) for name in self.tasks}
+        shares = torch.tensor([weights[name] for name in self.tasks], dtype=torch.float64)
+        self._cumulative = shares.cumsum(0) / shares.sum()
+
+    def batch(self, samples: int, size: int, generator: Generator) -> Batch:
+        """A batch in which every task has its share, to within one sample.
+
+        The tasks are drawn by systematic sampling: one random offset and equal steps through the cumulative shares,
+        which keeps the mixture even from batch to batch. Samples of a task lie together.
+
+        Args:
+            samples: N.
+            size: side P of the patches.
+            generator: on the pictures' device.
+        """
+        offset = float(torch.rand((), generator=generator, device=generator.device))
+        places = (torch.arange(samples, dtype=torch.float64) + offset) / samples
+        chosen = torch.searchsorted(self._cumulative, places).clamp_max(len(self.tasks) - 1)
+        counts = torch.bincount(chosen, minlength=len(self.tasks)).tolist()
+        parts = [
+            self.task_batch(name, count, size, generator)
+            for name, count in zip(self.tasks, counts, strict=True)
+            if count
+        ]
+        return Batch(torch.cat([part.degraded for part in parts]), torch.cat([part.clean for part in parts]))
+
+    def task_batch(self, name: str, samples: int, size: int, generator: Generator) -> Batch:
+        """A batch of one task."""
+        patches = self.pictures.draw(self._pools[name], samples, size, generator)
+        return Batch(TASKS[name].degrade(patches, generator), patches.clean)
+
+
+def check_weights(weights: Mapping[str, float]) -> None:
+    """Check the names and weights of a mixture.
+
+    Raises:
+        ConfigurationError: for an unknown task, a negative weight, or no weight above zero.
+    """
+    for name, weight in weights.items():
+        if name not in TASKS:
+            raise ConfigurationError(f"mixture: unknown task {name!r}; known tasks: {', '.join(TASKS)}")
+        if not (math.isfinite(weight) and weight >= 0):
+            raise ConfigurationError(f"mixture {name} = {weight!r}: a weight must be a number of at least 0")
+    if not any(weights.values()):
+        raise ConfigurationError("mixture: no task has a weight above 0")
+
+
+def sources_of(weights: Mapping[str, float]) -> tuple[str, ...]:
+    """The sets that a mixture draws on, sorted."""
+    check_weights(weights)
+    return tuple(
+        sorted({source for name, weight in weights.items() if weight > 0 for source in TASKS[name].sources})
+    )

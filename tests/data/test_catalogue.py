@@ -1,0 +1,105 @@
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from anyir.data.catalogue import SOURCES, load_pictures
+from anyir.errors import DataError
+
+ALL = ("bsds", "photos", "street", "lowlight", "blur", "noise_real", "rain_real")
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def own_copy(tiny_data, tmp_path):
+    return shutil.copytree(tiny_data, tmp_path / "copy")
+
+
+def test_counts_and_held_out_share(tiny_data):
+    training, validation = load_pictures(tiny_data, ALL)
+    assert training.counts() == {s: 21 if s == "rain_real" else 7 for s in ALL}
+    assert validation.counts() == {s: 3 if s == "rain_real" else 1 for s in ALL}
+
+
+def test_the_train_folder_itself_is_taken_too(tiny_data):
+    assert load_pictures(tiny_data / "train", ["bsds"])[0].counts() == {"bsds": 7}
+
+
+def test_no_scene_is_on_both_sides(tiny_data):
+    """All shots of scene s5 are held out: its clean picture must never be drawn for training."""
+    training, validation = load_pictures(tiny_data, ["rain_real"])
+    held_out = np.asarray(Image.open(tiny_data / "train/rain_real/clean/s5.png"))
+    for pictures, expected in ((training, False), (validation, True)):
+        patches = pictures.draw(pictures.pool(["rain_real"]), 64, 80, seeded())
+        drawn = {bytes(np.sort((p.numpy() * 255).round().astype(np.uint8), axis=None)) for p in patches.clean}
+        crops = {bytes(np.sort(held_out[:, left : left + 80], axis=None)) for left in range(9)}
+        assert bool(drawn & crops) is expected
+
+
+def test_pairs_stay_aligned_through_crops_and_flips(tiny_data):
+    training, _ = load_pictures(tiny_data, ["lowlight"])
+    clean, degraded, depth, has_depth = training.draw(training.pool(["lowlight"]), 32, 40, seeded())
+    assert torch.equal((degraded * 255).round(), (clean * 255).round().div(8, rounding_mode="floor"))
+    assert not has_depth.any() and not depth.any()
+
+
+def test_every_orientation_occurs(tiny_data):
+    training, _ = load_pictures(tiny_data, ["street"])
+    _, _, depth, has_depth = training.draw(training.pool(["street"]), 64, 80, seeded())
+    assert has_depth.all()
+    upright = depth[:, 0, 0, 0] > depth[:, 0, -1, 0]  # the sky is on top
+    assert 10 < upright.sum() < 54
+
+
+def test_larger_pictures_are_drawn_more_often(own_copy):
+    folder = own_copy / "train/clean/photos"
+    for path in folder.iterdir():
+        Image.new("RGB", (40, 40)).save(path)
+    Image.new("RGB", (280, 40), "white").save(folder / "p0.png")
+    training, _ = load_pictures(own_copy, ["photos"])  # 6 × 1,600 pixels of black, 11,200 of white
+    patches = training.draw(training.pool(["photos"]), 2000, 16, seeded())
+    assert patches.clean[:, 0, 0, 0].mean() == pytest.approx(11200 / 20800, abs=0.03)
+
+
+def test_a_patch_larger_than_a_picture_is_an_error(tiny_data):
+    training, _ = load_pictures(tiny_data, ["photos"])
+    with pytest.raises(DataError, match="88"):
+        training.draw(training.pool(["photos"]), 1, 88, seeded())
+
+
+def test_a_missing_folder_is_named(own_copy):
+    shutil.rmtree(own_copy / "train/blur/sharp")
+    with pytest.raises(DataError, match=r"blur.sharp: no such folder"):
+        load_pictures(own_copy, ["blur"])
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        load_pictures(own_copy / "nowhere", ["blur"])
+
+
+def test_an_empty_folder_is_named(own_copy):
+    for path in (own_copy / "train/clean/photos").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match=r"clean.photos: no pictures"):
+        load_pictures(own_copy, ["photos"])
+
+
+def test_a_missing_partner_is_named(own_copy):
+    (own_copy / "train/rain_real/clean/s3.png").unlink()
+    with pytest.raises(DataError, match=r"s3_rain-0\.png: no clean picture named 's3'"):
+        load_pictures(own_copy, ["rain_real"])
+
+
+def test_a_pair_of_two_sizes_is_named(own_copy):
+    Image.new("RGB", (88, 81)).save(own_copy / "train/lowlight/low/4.png")
+    with pytest.raises(DataError, match=r"low.4\.png: its size \(81, 88\)"):
+        load_pictures(own_copy, ["lowlight"])
+
+
+def test_every_source_that_exists_is_found_in_the_real_pictures(data_dir):
+    for name, source in SOURCES.items():
+        for folder in (source.clean, source.degraded, source.labels):
+            assert folder is None or any((data_dir / "train" / folder).iterdir()), name

@@ -1,0 +1,191 @@
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from anyir.data.degradations import (
+    HEAVY_RAIN,
+    add_gaussian_noise,
+    add_haze,
+    add_rain,
+    add_sensor_noise,
+    blur,
+    compress_jpeg,
+    convolve,
+    darken,
+    line_kernels,
+    quantise,
+    rain_layer,
+    smooth_fields,
+    trajectory_kernels,
+)
+from anyir.errors import ShapeMismatch
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def grey(level, n=1, size=64):
+    return torch.full((n, 3, size, size), level)
+
+
+DEGRADE = {
+    "gaussian": lambda x, g: add_gaussian_noise(x, 25, g),
+    "sensor": lambda x, g: add_sensor_noise(x, 0.01, 3, g),
+    "rain": lambda x, g: add_rain(x, g),
+    "heavy rain": lambda x, g: add_rain(x, g, HEAVY_RAIN),
+    "haze": lambda x, g: add_haze(x, smooth_fields(x, g), 1.5, torch.full((len(x), 3), 0.9)),
+    "blur": lambda x, g: blur(x, trajectory_kernels(torch.full((len(x),), 9.0), 17, g)),
+    "darken": lambda x, g: darken(x, 0.1, 1.2),
+    "jpeg": lambda x, g: compress_jpeg(x, 30),
+}
+
+
+@pytest.mark.parametrize("name", DEGRADE)
+def test_keeps_shape_and_range_leaves_its_input_alone_and_repeats_with_the_generator(name):
+    clean = torch.rand((3, 3, 40, 56), generator=seeded(9))
+    before = clean.clone()
+    first, again, other = (DEGRADE[name](clean, seeded(seed)) for seed in (1, 1, 2))
+    assert first.shape == clean.shape and first.min() >= 0 and first.max() <= 1
+    assert torch.equal(clean, before)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, clean)
+    if name not in ("darken", "jpeg"):
+        assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("name", DEGRADE)
+def test_refuses_what_is_not_a_batch_of_rgb_images(name):
+    with pytest.raises(ShapeMismatch):
+        DEGRADE[name](torch.rand(3, 40, 56), seeded())
+
+
+def test_gaussian_noise_has_the_deviation_asked_for_image_by_image():
+    noisy = add_gaussian_noise(grey(0.5, 2, 256), torch.tensor([10.0, 30.0]), seeded())
+    deviation = (noisy - 0.5).flatten(1).std(1) * 255
+    assert deviation[0] == pytest.approx(10, rel=0.01) and deviation[1] == pytest.approx(30, rel=0.01)
+
+
+def test_a_wrong_number_of_strengths_is_an_error():
+    with pytest.raises(ShapeMismatch, match="2 images"):
+        add_gaussian_noise(grey(0.5, 2), torch.tensor([1.0, 2.0, 3.0]), seeded())
+
+
+def test_truncation_darkens_by_half_a_grey_level_and_rounding_does_not():
+    noisy = add_gaussian_noise(grey(0.5, 1, 256), 25, seeded())
+    assert (quantise(noisy) - noisy).mean() * 255 == pytest.approx(0, abs=0.01)
+    assert (quantise(noisy, truncate=True) - noisy).mean() * 255 == pytest.approx(-0.5, abs=0.01)
+
+
+def test_sensor_noise_grows_with_the_signal():
+    shot, read = 0.01, 3.0
+    for level in (0.25, 0.75):
+        noisy = add_sensor_noise(grey(level, 1, 256), shot, read, seeded())
+        expected = math.sqrt(shot * level + (read / 255) ** 2)
+        assert (noisy - level).std() == pytest.approx(expected, rel=0.04)
+
+
+def test_convolve_equals_direct_convolution_with_reflected_borders():
+    images = torch.rand((2, 3, 20, 24), generator=seeded())
+    kernels = torch.rand((2, 7, 7), generator=seeded(1))
+    direct = torch.stack(
+        [
+            F.conv2d(F.pad(image[:, None], (3, 3, 3, 3), mode="reflect"), kernel.flip(0, 1)[None, None])[:, 0]
+            for image, kernel in zip(images, kernels, strict=True)
+        ]
+    )
+    assert torch.allclose(convolve(images, kernels), direct, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernels", [torch.ones(2, 7, 7), torch.ones(1, 4, 4), torch.ones(1, 41, 41)])
+def test_convolve_refuses_kernels_that_do_not_fit(kernels):
+    with pytest.raises(ShapeMismatch):
+        convolve(torch.rand(1, 3, 20, 20), kernels)
+
+
+def test_a_line_kernel_lies_along_its_angle():
+    upright, level = line_kernels(
+        torch.tensor([15.0, 15.0]), torch.tensor([0.0, math.pi / 2]), torch.full((2,), 0.5), 21
+    )
+    assert upright.sum() == pytest.approx(1, abs=1e-5)
+    assert upright[:, 10].sum() > 0.7 and upright[10, :].sum() < 0.15
+    assert torch.allclose(upright, level.T, atol=1e-6)
+
+
+@pytest.mark.parametrize("extent", [4.0, 12.0, 50.0])
+def test_a_trajectory_has_the_extent_asked_for_or_what_fits(extent):
+    kernels = trajectory_kernels(torch.full((8,), extent), 25, seeded())
+    assert torch.allclose(kernels.sum((1, 2)), torch.ones(8))
+    sides = torch.stack([(kernels.sum(axis) > 0).sum(1) for axis in (1, 2)]).amax(0)
+    assert ((sides - (min(extent, 23) + 1)).abs() <= 1).all()
+
+
+def test_blur_adds_light_not_displayed_values():
+    stripes = torch.zeros(1, 3, 32, 32)
+    stripes[..., ::2] = 1
+    kernel = torch.zeros(1, 3, 3)
+    kernel[0, 1] = torch.tensor([0.25, 0.5, 0.25])
+    assert blur(stripes, kernel)[0, 0, 16, 16] == pytest.approx(0.5 ** (1 / 2.2), abs=1e-4)
+
+
+def test_rain_only_adds_light_the_same_to_all_channels():
+    layer = rain_layer(grey(0.2, 4), seeded(), HEAVY_RAIN)
+    assert layer.shape == (4, 1, 64, 64) and layer.min() >= -1e-5 and layer.max() > 0.05
+    rainy = add_rain(grey(0.2, 4), seeded())
+    assert (rainy >= 0.2 - 1e-5).all() and torch.equal(rainy[:, 0], rainy[:, 2])
+    assert torch.equal(add_rain(grey(0.2), seeded(), strength=0.0), grey(0.2))
+
+
+def test_rain_streaks_are_longer_than_wide():
+    layer = rain_layer(grey(0.0, 16, 128), seeded(), HEAVY_RAIN)
+    down = (layer[..., 1:, :] - layer[..., :-1, :]).square().mean()
+    across = (layer[..., :, 1:] - layer[..., :, :-1]).square().mean()
+    assert across > 2 * down  # drops fall: brightness changes slowly along their way
+
+
+def test_haze_follows_the_scattering_equation():
+    clean = torch.rand((1, 3, 4, 4), generator=seeded())
+    depth = torch.linspace(0, 1, 16).reshape(1, 1, 4, 4)
+    airlight = torch.tensor([[0.8, 0.9, 1.0]])
+    hazy = add_haze(clean, depth, 2.0, airlight)
+    assert torch.equal(hazy[..., 0, 0], clean[..., 0, 0])
+    t = math.exp(-2.0)
+    assert torch.allclose(hazy[0, :, 3, 3], clean[0, :, 3, 3] * t + airlight[0] * (1 - t))
+    with pytest.raises(ShapeMismatch, match="depth"):
+        add_haze(clean, depth[:, 0], 2.0, airlight)
+
+
+def test_darkening_by_a_stop_halves_the_light():
+    assert darken(grey(0.8), 0.5)[0, 0, 0, 0] == pytest.approx((0.8**2.2 / 2) ** (1 / 2.2), abs=1e-6)
+    assert torch.allclose(darken(grey(0.8), 1.0), grey(0.8))
+
+
+def smooth_picture():
+    y, x = np.mgrid[0:96, 0:112]
+    image = np.stack([128 + 100 * np.sin(x / 7 + y / (5 + c)) for c in range(3)], -1)
+    return image.clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("quality", [10, 30, 50, 75, 92])
+def test_jpeg_leaves_what_libjpeg_leaves(quality):
+    image = smooth_picture()
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality, subsampling=2)
+    theirs = np.asarray(Image.open(file)).astype(float)
+    ours = compress_jpeg(torch.from_numpy(image).permute(2, 0, 1)[None] / 255, quality)
+    ours = ours[0].permute(1, 2, 0).numpy() * 255
+    loss = np.square(theirs - image).mean()
+    assert np.square(ours - image).mean() == pytest.approx(loss, rel=0.1)
+    # Not bit for bit: libjpeg rounds its transform and its colours to integers on the way.
+    assert np.square(ours - theirs).mean() < 0.15 * loss + 0.5
+
+
+def test_jpeg_quality_is_per_image():
+    clean = (torch.from_numpy(smooth_picture()).permute(2, 0, 1)[None] / 255).repeat(2, 1, 1, 1)
+    low, high = compress_jpeg(clean, torch.tensor([10.0, 95.0]))
+    assert (low - clean[0]).square().mean() > 4 * (high - clean[0]).square().mean()

@@ -1,0 +1,77 @@
+import pytest
+import torch
+
+from anyir.data.catalogue import load_pictures
+from anyir.data.mixture import TASKS, Mixture, sources_of
+from anyir.errors import ConfigurationError
+
+TINY = ("bsds", "photos", "street", "lowlight", "blur", "noise_real", "rain_real")
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def pictures(tiny_data):
+    return load_pictures(tiny_data, TINY)[0]
+
+
+@pytest.fixture
+def tasks_on_tiny_sets(monkeypatch):
+    """The clean-picture tasks draw on a set that the tiny folder lacks: leave it out."""
+    from dataclasses import replace
+
+    small = {
+        name: replace(task, sources=tuple(s for s in task.sources if s in TINY))
+        for name, task in TASKS.items()
+    }
+    small = {name: task for name, task in small.items() if task.sources}
+    monkeypatch.setattr("anyir.data.mixture.TASKS", small)
+    return small
+
+
+def test_every_task_makes_eight_bit_images_of_the_same_scene(pictures, tasks_on_tiny_sets):
+    for name in tasks_on_tiny_sets:
+        degraded, clean = Mixture({name: 1.0}, pictures).batch(3, 64, seeded())
+        assert degraded.shape == clean.shape == (3, 3, 64, 64), name
+        levels = degraded * 255
+        assert torch.allclose(levels, levels.round(), atol=1e-3), f"{name} is not what a file would hold"
+        assert torch.equal(degraded, clean) == (name == "clean"), name
+
+
+def test_shares_are_kept_to_within_one_sample(pictures, tasks_on_tiny_sets):
+    mixture = Mixture({"clean": 3.0, "lowlight": 1.0, "jpeg": 0.0}, pictures)
+    for seed in range(5):
+        degraded, clean = mixture.batch(8, 32, seeded(seed))
+        unchanged = sum(torch.equal(d, c) for d, c in zip(degraded, clean, strict=True))
+        assert unchanged == 6
+    small = [mixture.batch(1, 32, seeded(seed)) for seed in range(40)]
+    assert 20 <= sum(torch.equal(d, c) for d, c in small) <= 38  # three of four
+
+
+def test_a_batch_depends_on_nothing_but_the_generator(pictures, tasks_on_tiny_sets):
+    weights = {"noise25": 1.0, "light_rain": 1.0, "blur": 1.0, "haze": 1.0}
+    first = Mixture(weights, pictures)
+    first.batch(4, 32, seeded(5))
+    ours, theirs = first.batch(4, 32, seeded(3)), Mixture(weights, pictures).batch(4, 32, seeded(3))
+    assert torch.equal(ours.degraded, theirs.degraded) and torch.equal(ours.clean, theirs.clean)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"nose25": 1.0}, "nose25"),
+        ({"noise25": -1.0}, "noise25"),
+        ({"noise25": float("nan")}, "noise25"),
+        ({"noise25": 0.0}, "no task"),
+        ({}, "no task"),
+    ],
+)
+def test_impossible_mixtures(weights, message):
+    with pytest.raises(ConfigurationError, match=message):
+        sources_of(weights)
+
+
+def test_sources_of_tasks_without_weight_are_not_needed():
+    assert sources_of({"lowlight": 1.0, "rain_pairs": 0.0}) == ("lowlight",)
