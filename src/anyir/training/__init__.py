@@ -1,0 +1,1 @@
+"""From a recipe and pictures to weights: recipe, loop, exact resume, validation."""

@@ -1,0 +1,300 @@
+"""The training loop, to be read from top to bottom.
+
+A step's batch depends on the seed and the step's number alone, so a run that is resumed from a checkpoint sees the
+batches, and (on a CPU with the same number of threads) ends with the weights, of a run that never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from anyir._version import __version__
+from anyir.data.catalogue import load_pictures
+from anyir.data.mixture import Mixture, sources_of
+from anyir.errors import EngineUnavailable, OutputError, TrainingError
+from anyir.files import TEMPORARY, write_atomically
+from anyir.model.checkpoint import save_checkpoint
+from anyir.model.config import network_config
+from anyir.model.network import AnyIR
+from anyir.settings import to_mapping
+from anyir.training.recipe import Recipe
+from anyir.training.state import TrainingState, new_state
+from anyir.training.validation import Score, Validator
+
+LOG_EVERY: Final = 10
+"""Steps between two lines of the log; the loss is read from the device only then."""
+
+STATE_FILE: Final = "state.safetensors"
+MODEL_FILE: Final = "model.safetensors"
+LOG_FILE: Final = "log.jsonl"
+RECIPE_FILE: Final = "recipe.json"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        step: steps done, of ``steps`` at most.
+        share: of the training that is done, 0 to 1, by steps or by time, whichever is further.
+        loss: mean L1 over the last steps.
+        samples_per_second: over the last steps.
+        seconds_left: estimate to the end.
+        scores: the last validation: task → PSNR.
+    """
+
+    step: int
+    steps: int
+    share: float
+    loss: float
+    learning_rate: float
+    samples_per_second: float
+    seconds_left: float
+    scores: dict[str, Score]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: ``finished`` is false where it was asked to stop early."""
+
+    model: Path
+    step: int
+    samples: int
+    seconds: float
+    finished: bool
+    scores: dict[str, Score]
+
+
+def step_seed(seed: int, step: int) -> int:
+    """A seed for one step's batch, independent of all others'."""
+    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0])
+
+
+def choose_device(device: str) -> torch.device:
+    """``auto`` is CUDA where there is one.
+
+    Raises:
+        EngineUnavailable: ``cuda`` is asked for and absent.
+    """
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise EngineUnavailable("device cuda: PyTorch finds no usable GPU; use --device cpu, or auto")
+    return torch.device("cuda" if device == "cuda" or (device == "auto" and available) else "cpu")
+
+
+def train(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    recipe_name: str = "custom",
+    device: str = "auto",
+    resume: bool = False,
+    max_minutes: float | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Train a network and write it to a run folder.
+
+    The folder gets ``recipe.json``, ``log.jsonl`` (a line every ten steps and every validation),
+    ``state.safetensors`` (to resume from) and ``model.safetensors`` (the averaged weights, a checkpoint of
+    :mod:`anyir.model.checkpoint`).
+
+    Args:
+        recipe: what to train and how.
+        data: the data folder.
+        out: the run folder; made where absent, refused where a run is in it, unless ``resume``.
+        recipe_name: goes into the weights' header.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        resume: go on from the last checkpoint in ``out``, or begin where there is none.
+        max_minutes: a budget of training time, all sittings together; the schedule then runs over whichever of the
+            steps and the time ends first.
+        on_progress: called at every line of the log.
+        should_stop: asked after every step; where it says yes, a checkpoint is written and training ends.
+
+    Raises:
+        DataError, EngineUnavailable, TrainingError, OutputError: see :mod:`anyir.errors`.
+    """
+    place = choose_device(device)
+    _open_run(out, recipe, resume)
+    training, validation = load_pictures(data, sources_of(recipe.mixture), place)
+    mixture, validator = Mixture(recipe.mixture, training), Validator(recipe, validation)
+    summary = {"pictures": sum(training.counts().values()), "sets": training.counts()}
+
+    torch.manual_seed(recipe.seed)
+    config = network_config(recipe.network)
+    network = _on_device(AnyIR(config), place)
+    averaged = _on_device(AnyIR(config), place).eval()
+    state = new_state(recipe, network)
+    if (out / STATE_FILE).exists():
+        state.restore(out / STATE_FILE, recipe)
+    run = _Run(recipe, recipe_name, out, state, summary, place, max_minutes)
+    log = _Log(out / LOG_FILE, after_step=state.step)
+    forward = torch.compile(network) if recipe.compile else network
+    generator = Generator(place)
+
+    scores: dict[str, Score] = {}
+    losses: list[Tensor] = []
+    finished = run.share() >= 1
+    started, recent_samples, recent_start = time.monotonic() - state.seconds, 0, time.monotonic()
+    while not finished:
+        share = run.share()
+        stage, learning_rate = recipe.stage_at(share), recipe.learning_rate_at(state.step, share)
+        for group in state.optimiser.param_groups:
+            group["lr"] = learning_rate
+        _set_modes(network, stage.freeze_batch_norm)
+
+        generator.manual_seed(step_seed(recipe.seed, state.step))
+        batch = mixture.batch(stage.batch, stage.patch, generator)
+        with torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            restored = forward(batch.degraded.to(memory_format=torch.channels_last))
+        loss = F.l1_loss(restored.float(), batch.clean)
+        loss.backward()
+        if recipe.optimiser.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimiser.gradient_clip)
+        state.optimiser.step()
+        state.optimiser.zero_grad()
+        state.average.update(network)
+
+        state.step += 1
+        state.samples += stage.batch
+        recent_samples += stage.batch
+        losses.append(loss.detach())
+        state.seconds = time.monotonic() - started
+        finished = run.share() >= 1
+        stopping = not finished and should_stop()
+
+        if state.step % LOG_EVERY == 0 or finished:
+            mean_loss = float(torch.stack(losses).mean())
+            losses.clear()
+            if not np.isfinite(mean_loss):
+                raise TrainingError(
+                    f"the loss is {mean_loss} at step {state.step}; the last checkpoint in {out} is sound: "
+                    "start a new run with a lower optimiser.learning_rate, or gradient_clip"
+                )
+            speed = recent_samples / (time.monotonic() - recent_start)
+            recent_samples, recent_start = 0, time.monotonic()
+            log.write(step=state.step, loss=mean_loss, learning_rate=learning_rate, samples=state.samples,
+                      samples_per_second=round(speed, 2), seconds=round(state.seconds, 1))  # fmt: skip
+            if on_progress is not None:
+                left = state.seconds * (1 / max(run.share(), 1e-9) - 1)
+                on_progress(
+                    Progress(
+                        state.step, recipe.steps, run.share(), mean_loss, learning_rate, speed, left, scores
+                    )
+                )
+        if state.step % recipe.validation.every_steps == 0 or finished:
+            averaged.load_state_dict(state.average.state)
+            scores = validator.score(averaged)
+            log.write(step=state.step, validation={task: list(score) for task, score in scores.items()})
+        if state.step % recipe.checkpoint_every_steps == 0 or finished or stopping:
+            run.save(scores)
+        if stopping:
+            break
+    return Outcome(out / MODEL_FILE, state.step, state.samples, state.seconds, finished, scores)
+
+
+@dataclass
+class _Run:
+    """What belongs to the whole of one run: its schedule and its files."""
+
+    recipe: Recipe
+    recipe_name: str
+    out: Path
+    state: TrainingState
+    data: dict[str, Any]
+    device: torch.device
+    max_minutes: float | None
+
+    def share(self) -> float:
+        """How much of the training is done, by steps or by time, whichever is further."""
+        by_steps = self.state.step / self.recipe.steps
+        by_time = 0.0 if self.max_minutes is None else self.state.seconds / (60 * self.max_minutes)
+        return min(1.0, max(by_steps, by_time))
+
+    def save(self, scores: dict[str, Score]) -> None:
+        """Write the state to resume from, and the averaged weights."""
+        self.state.save(self.out / STATE_FILE, self.recipe)
+        training = {
+            "recipe": self.recipe_name,
+            "network": self.recipe.network,
+            "data": self.data,
+            "samples": self.state.samples,
+            "steps": self.state.step,
+            "minutes": round(self.state.seconds / 60, 1),
+            "device": _device_name(self.device),
+            "validation": {task: list(score) for task, score in scores.items()},
+        }
+        header = {
+            "name": self.recipe.network,
+            "anyir": __version__,
+            "recipe": to_mapping(self.recipe),
+            "training": training,
+        }
+        save_checkpoint(
+            self.out / MODEL_FILE, self.state.average.state, network_config(self.recipe.network), header
+        )
+
+
+class _Log:
+    """JSON lines; those of steps that are trained again after a resume are dropped."""
+
+    def __init__(self, path: Path, after_step: int) -> None:
+        kept = ""
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            whole = [line for line in lines if line.endswith("\n")]
+            kept = "".join(line for line in whole if json.loads(line)["step"] <= after_step)
+        write_atomically(path, kept.encode())
+        self._path = path
+
+    def write(self, **entry: object) -> None:
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry) + "\n")
+
+
+def _open_run(out: Path, recipe: Recipe, resume: bool) -> None:
+    """Make the run folder, or check that it may be used."""
+    if (out / STATE_FILE).exists() and not resume:
+        raise OutputError(
+            f"{out}: there is a run in this folder; add --resume to go on with it, or name another"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be made a run folder: {error.strerror}") from error
+    for leftover in out.glob(TEMPORARY):  # of a process that was killed while it wrote
+        leftover.unlink(missing_ok=True)
+    text = json.dumps(to_mapping(recipe), indent=2) + "\n"
+    if not (out / STATE_FILE).exists():
+        write_atomically(out / RECIPE_FILE, text.encode())
+
+
+def _on_device(network: AnyIR, device: torch.device) -> AnyIR:
+    """Channels-last memory: convolutions and channel norms are faster in it, on a CPU too."""
+    return network.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def _set_modes(network: AnyIR, freeze_batch_norm: bool) -> None:
+    network.train()
+    if freeze_batch_norm:
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} threads of a CPU ({platform.machine()})"

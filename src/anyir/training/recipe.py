@@ -1,0 +1,224 @@
+"""Recipes: everything that decides a training run, in one typed, immutable value read from TOML."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from anyir.data.mixture import check_weights
+from anyir.errors import ConfigurationError
+from anyir.model.config import SIZE_MULTIPLE, network_config
+from anyir.settings import from_mapping
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # the same library, before it joined the language
+
+
+def _require(ok: bool, key: str, value: object, what: str) -> None:
+    if not ok:
+        raise ConfigurationError(f"recipe {key} = {value!r}: {what}")
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """AdamW (Adam where ``weight_decay`` is 0) and its learning rate.
+
+    Attributes:
+        learning_rate: after the warm-up.
+        final_share: of the learning rate, reached at the end of the cosine.
+        betas: decay of the gradient's two moments.
+        weight_decay: decoupled, on matrices and kernels only.
+        gradient_clip: largest norm of the whole gradient; 0 for no limit.
+    """
+
+    learning_rate: float = 2e-4
+    final_share: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    gradient_clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(self.learning_rate > 0, "optimiser.learning_rate", self.learning_rate, "must be positive")
+        _require(0 <= self.final_share <= 1, "optimiser.final_share", self.final_share, "must be in 0 to 1")
+        _require(all(0 <= b < 1 for b in self.betas), "optimiser.betas", self.betas, "each must be in 0 to 1")
+        _require(self.weight_decay >= 0, "optimiser.weight_decay", self.weight_decay, "must not be negative")
+        _require(
+            self.gradient_clip >= 0, "optimiser.gradient_clip", self.gradient_clip, "must not be negative"
+        )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training with one patch and batch size.
+
+    Attributes:
+        until: share of the whole training at which the stage ends; the last stage's is 1.
+        patch: side of the patches, a multiple of 8.
+        batch: samples a step.
+        freeze_batch_norm: normalise with the running statistics, as inference does, instead of the batch's.
+    """
+
+    until: float
+    patch: int
+    batch: int
+    freeze_batch_norm: bool = False
+
+    def __post_init__(self) -> None:
+        _require(0 < self.until <= 1, "stages.until", self.until, "must be above 0 and at most 1")
+        # Blur kernels, and the patches' own statistics, want more than a few pixels.
+        fits = self.patch >= 16 and self.patch % SIZE_MULTIPLE == 0
+        _require(fits, "stages.patch", self.patch, f"must be a multiple of {SIZE_MULTIPLE} of at least 16")
+        _require(self.batch >= 1, "stages.batch", self.batch, "must be at least 1")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Validation on pictures held out of the training sets.
+
+    Attributes:
+        every_steps: steps between two validations.
+        samples: patches a task.
+        patch: side of the patches, a multiple of 8.
+    """
+
+    every_steps: int = 1000
+    samples: int = 8
+    patch: int = 128
+
+    def __post_init__(self) -> None:
+        _require(self.every_steps >= 1, "validation.every_steps", self.every_steps, "must be at least 1")
+        _require(self.samples >= 1, "validation.samples", self.samples, "must be at least 1")
+        fits = self.patch >= 16 and self.patch % SIZE_MULTIPLE == 0
+        _require(
+            fits, "validation.patch", self.patch, f"must be a multiple of {SIZE_MULTIPLE} of at least 16"
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run.
+
+    Attributes:
+        network: name of the network (:data:`anyir.model.config.NETWORKS`).
+        mixture: task → relative share of the samples (:data:`anyir.data.mixture.TASKS`).
+        steps: optimiser steps of a whole training.
+        stages: patch and batch size over the training, in order.
+        warmup_steps: steps over which the learning rate rises linearly from 0.
+        optimiser: the optimiser.
+        average_decay: decay of the exponential moving average of weights and statistics, which is what is kept.
+        precision: ``bfloat16`` runs the network in mixed precision.
+        compile: compile the network with ``torch.compile``.
+        validation: validation.
+        checkpoint_every_steps: steps between two checkpoints.
+        seed: of the initial weights and all batches.
+    """
+
+    network: str
+    mixture: Mapping[str, float]
+    steps: int
+    stages: tuple[Stage, ...]
+    warmup_steps: int = 200
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    average_decay: float = 0.999
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
+    validation: Validation = field(default_factory=Validation)
+    checkpoint_every_steps: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        network_config(self.network)
+        check_weights(self.mixture)
+        _require(self.steps >= 1, "steps", self.steps, "must be at least 1")
+        _require(0 <= self.warmup_steps, "warmup_steps", self.warmup_steps, "must not be negative")
+        _require(
+            0 <= self.average_decay < 1, "average_decay", self.average_decay, "must be at least 0, below 1"
+        )
+        _require(
+            self.checkpoint_every_steps >= 1,
+            "checkpoint_every_steps",
+            self.checkpoint_every_steps,
+            "at least 1",
+        )
+        _require(self.seed >= 0, "seed", self.seed, "must not be negative")
+        ends = [stage.until for stage in self.stages]
+        rising = bool(ends) and ends[-1] == 1 and all(a < b for a, b in pairwise(ends))
+        _require(rising, "stages.until", ends, "must rise from stage to stage and end at 1")
+
+    def stage_at(self, progress: float) -> Stage:
+        """The stage at a share of the training (0 to 1)."""
+        return next(stage for stage in self.stages if progress < stage.until or stage.until >= 1)
+
+    def learning_rate_at(self, step: int, progress: float) -> float:
+        """Linear warm-up over steps, then cosine over the share of the training that is done."""
+        warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        low = self.optimiser.final_share
+        cosine = low + (1 - low) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+        return self.optimiser.learning_rate * warm * cosine
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Names of the recipes inside the package, sorted."""
+    return tuple(
+        sorted(
+            e.name.removesuffix(".toml")
+            for e in (files("anyir") / "recipes").iterdir()
+            if e.name.endswith(".toml")
+        )
+    )
+
+
+def load_recipe(name_or_file: str, changes: Iterable[str] = ()) -> Recipe:
+    """Read a recipe of the package by name, or any TOML file.
+
+    Args:
+        name_or_file: ``five-degradations``, or a path that ends in ``.toml``.
+        changes: ``key=value`` each, dots between tables (``optimiser.learning_rate=1e-3``), the value in TOML.
+
+    Raises:
+        ConfigurationError: no such recipe, unreadable TOML, an unknown key, a wrong type or an impossible value.
+    """
+    if name_or_file.endswith(".toml"):
+        source, shown = Path(name_or_file), name_or_file
+    elif name_or_file in shipped_recipes():
+        source, shown = files("anyir") / "recipes" / f"{name_or_file}.toml", f"recipe {name_or_file}"
+    else:
+        raise ConfigurationError(
+            f"no recipe {name_or_file!r}: give a .toml file or one of {', '.join(shipped_recipes())}"
+        )
+    try:
+        values = tomllib.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{shown}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{shown}: not TOML: {error}") from error
+    for change in changes:
+        _apply(values, change)
+    return from_mapping(Recipe, values, "recipe")
+
+
+def _apply(values: dict[str, Any], change: str) -> None:
+    """Set one ``key=value`` in nested tables, in place."""
+    key, equals, text = change.partition("=")
+    if not equals or not key.strip():
+        raise ConfigurationError(f"--set {change!r}: write key=value, as in optimiser.learning_rate=1e-3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word is a string: --set network=anyir-s
+    *tables, last = key.strip().split(".")
+    table = values
+    for name in tables:
+        inner = table.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise ConfigurationError(f"--set {change!r}: {name!r} is no table; give its whole value instead")
+        table = cast("dict[str, Any]", inner)
+    table[last] = value

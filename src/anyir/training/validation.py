@@ -1,0 +1,60 @@
+"""Validation during training: PSNR a task on pictures held out of the training sets."""
+
+from __future__ import annotations
+
+import zlib
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor, nn
+
+from anyir.data.catalogue import TrainingPictures
+from anyir.data.mixture import TASKS, Batch, Mixture
+from anyir.training.recipe import Recipe
+
+
+class Score(NamedTuple):
+    """Mean PSNR over a task's patches, in dB over RGB, capped at 60 dB a patch."""
+
+    degraded: float
+    restored: float
+
+
+def psnr_per_image(images: Tensor, clean: Tensor) -> Tensor:
+    """PSNR in dB of each image: two (N, C, H, W) in [0, 1] → (N,). Capped at 60 dB, which equal images would exceed."""
+    error = (images.clamp(0, 1) - clean).square().mean((1, 2, 3))
+    return -10 * torch.log10(error.clamp_min(1e-6))
+
+
+class Validator:
+    """The same patches at every validation, of every task whose sets have held-out pictures.
+
+    The patches are made once, with generators of their own: validation neither disturbs training's randomness nor
+    depends on when it happens.
+    """
+
+    def __init__(self, recipe: Recipe, pictures: TrainingPictures) -> None:
+        present = set(pictures.sources)
+        weights = {
+            name: weight
+            for name, weight in recipe.mixture.items()
+            if weight > 0 and present.issuperset(TASKS[name].sources)
+        }
+        self.batches: dict[str, Batch] = {}
+        size = min(recipe.validation.patch, pictures.smallest_side() // 8 * 8)
+        mixture = Mixture(weights, pictures) if weights else None
+        for name in weights:
+            assert mixture is not None
+            generator = Generator(pictures.device).manual_seed(zlib.crc32(name.encode()))
+            self.batches[name] = mixture.task_batch(name, recipe.validation.samples, size, generator)
+
+    @torch.no_grad()
+    def score(self, network: nn.Module) -> dict[str, Score]:
+        """Task → PSNR of the degraded and the restored patches. The network must be in evaluation mode."""
+        scores: dict[str, Score] = {}
+        for name, (degraded, clean) in self.batches.items():
+            restored = network(degraded.to(memory_format=torch.channels_last))
+            scores[name] = Score(
+                float(psnr_per_image(degraded, clean).mean()), float(psnr_per_image(restored, clean).mean())
+            )
+        return scores

@@ -1,0 +1,268 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from anyir.errors import OutputError, TrainingError, WeightsDamaged
+from anyir.model.checkpoint import load_checkpoint, read_safetensors
+from anyir.model.config import NetworkConfig
+from anyir.training.averaging import MovingAverage
+from anyir.training.loop import step_seed, train
+from anyir.training.recipe import Stage, load_recipe
+
+RECIPE = """
+network = "tiny"
+steps = 12
+warmup_steps = 3
+average_decay = 0.9
+checkpoint_every_steps = 2
+[mixture]
+noise50 = 1
+lowlight = 1
+clean = 0.5
+[optimiser]
+learning_rate = 2e-3
+weight_decay = 1e-2
+[[stages]]
+until = 0.5
+patch = 32
+batch = 4
+[[stages]]
+until = 1
+patch = 40
+batch = 2
+freeze_batch_norm = true
+[validation]
+every_steps = 6
+samples = 2
+patch = 64
+"""
+TINY = NetworkConfig(width=4, blocks=(1, 1, 1, 1), heads=(1, 1, 2, 2), refinement_blocks=1)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """A network that trains in milliseconds, and clean pictures from the sets that the tiny folder has."""
+    from dataclasses import replace
+
+    from anyir.data import mixture
+    from anyir.model import config
+
+    monkeypatch.setattr(config, "NETWORKS", {**config.NETWORKS, "tiny": TINY})
+    tasks = {n: replace(t, sources=("bsds",)) if "bsds" in t.sources else t for n, t in mixture.TASKS.items()}
+    monkeypatch.setattr(mixture, "TASKS", tasks)
+    monkeypatch.setattr("anyir.training.validation.TASKS", tasks)
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    def make(*changes):
+        path = tmp_path / "recipe.toml"
+        path.write_text(RECIPE)
+        return load_recipe(str(path), changes)
+
+    return make
+
+
+def stop_after(steps):
+    seen = iter(range(1, 1000))
+    return lambda: next(seen) >= steps
+
+
+def tensors(run):
+    return read_safetensors(run / "state.safetensors")[0]
+
+
+def assert_same_run(a, b):
+    ours, theirs = tensors(a), tensors(b)
+    assert ours.keys() == theirs.keys()
+    different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
+    assert not different
+    first, second = (load_checkpoint(run / "model.safetensors").state for run in (a, b))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("stop", [1, 5, 6, 9])
+def test_a_resumed_run_ends_with_the_same_bits_as_one_that_never_stopped(tiny_data, tmp_path, recipe, stop):
+    """Also when stopped in the second stage (step 9), where BatchNorm is frozen, and before any checkpoint was due."""
+    whole = train(recipe(), tiny_data, tmp_path / "whole")
+    part = train(recipe(), tiny_data, tmp_path / "parts", should_stop=stop_after(stop))
+    assert whole.finished and not part.finished and part.step == stop
+    rest = train(recipe(), tiny_data, tmp_path / "parts", resume=True)
+    assert rest.finished and rest.step == 12 and rest.samples == whole.samples == 6 * 4 + 6 * 2
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    assert rest.scores == whole.scores
+
+
+def test_training_changes_the_weights_and_another_seed_changes_them_otherwise(tiny_data, tmp_path, recipe):
+    train(recipe(), tiny_data, tmp_path / "a")
+    train(recipe("seed=1"), tiny_data, tmp_path / "b")
+    a, b = tensors(tmp_path / "a"), tensors(tmp_path / "b")
+    assert not torch.equal(a["network/embed.weight"], b["network/embed.weight"])
+    assert not torch.equal(a["network/embed.weight"], a["average/embed.weight"])
+
+
+def test_the_loss_falls(tiny_data, tmp_path, recipe):
+    train(recipe("steps=150", "validation.every_steps=150"), tiny_data, tmp_path / "run")
+    log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    losses = [entry["loss"] for entry in log if "loss" in entry]
+    assert len(losses) == 15 and sum(losses[-4:]) < 0.8 * sum(losses[:4])
+    (degraded, restored) = next(e["validation"]["lowlight"] for e in reversed(log) if "validation" in e)
+    assert restored > degraded + 1
+
+
+def test_the_log_is_that_of_one_run_after_a_resume(tiny_data, tmp_path, recipe):
+    """Steps after the last checkpoint are trained again: their old lines must go."""
+    slow = recipe("steps=40", "checkpoint_every_steps=15", "validation.every_steps=40")
+    run = tmp_path / "run"
+    train(slow, tiny_data, run, should_stop=stop_after(15))
+    with (run / "log.jsonl").open("a") as log:
+        log.write('{"step": 20, "loss": 1.0}\n{"step": 30, "lo')
+    train(slow, tiny_data, run, resume=True)
+    steps = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert steps == [10, 20, 30, 40, 40]
+
+
+def test_the_weights_say_what_they_are(tiny_data, tmp_path, recipe):
+    train(recipe(), tiny_data, tmp_path / "run", recipe_name="mine")
+    checkpoint = load_checkpoint(tmp_path / "run/model.safetensors")
+    training = checkpoint.header["training"]
+    assert checkpoint.network == TINY
+    assert checkpoint.header["recipe"]["optimiser"]["learning_rate"] == 2e-3
+    assert training["recipe"] == "mine" and training["samples"] == 36 and training["steps"] == 12
+    assert training["data"] == {"pictures": 14, "sets": {"bsds": 7, "lowlight": 7}}
+    assert set(training["validation"]) == {"noise50", "lowlight", "clean"}
+
+
+def test_a_time_budget_ends_the_run_and_its_schedule(tiny_data, tmp_path, recipe):
+    started = time.monotonic()
+    rates = []
+    outcome = train(
+        recipe("steps=1000000", "validation.every_steps=1000000", "optimiser.final_share=0.0"),
+        tiny_data,
+        tmp_path / "run",
+        max_minutes=0.05,
+        on_progress=lambda p: rates.append(p.learning_rate),
+    )
+    assert outcome.finished and 0 < outcome.step < 1000000
+    assert outcome.seconds == pytest.approx(3, abs=1) and time.monotonic() - started < 20
+    assert rates[-1] < 0.5 * max(rates)
+
+
+def test_a_run_folder_is_not_overwritten_nor_resumed_with_another_recipe(tiny_data, tmp_path, recipe):
+    train(recipe(), tiny_data, tmp_path / "run", should_stop=stop_after(2))
+    with pytest.raises(OutputError, match="--resume"):
+        train(recipe(), tiny_data, tmp_path / "run")
+    with pytest.raises(TrainingError, match="different: seed"):
+        train(recipe("seed=5"), tiny_data, tmp_path / "run", resume=True)
+
+
+def test_a_damaged_state_is_refused(tiny_data, tmp_path, recipe):
+    run = tmp_path / "run"
+    train(recipe(), tiny_data, run, should_stop=stop_after(2))
+    content = (run / "state.safetensors").read_bytes()
+    (run / "state.safetensors").write_bytes(content[:-100])
+    with pytest.raises(WeightsDamaged, match=r"state\.safetensors"):
+        train(recipe(), tiny_data, run, resume=True)
+
+
+def test_a_loss_that_is_not_finite_ends_training_and_keeps_the_checkpoint(
+    tiny_data, tmp_path, recipe, monkeypatch
+):
+    poisoned = torch.full((), float("nan"))
+    l1_loss = torch.nn.functional.l1_loss
+    calls = iter(range(100))
+
+    def loss(restored, clean):
+        return l1_loss(restored, clean) * (poisoned if next(calls) == 5 else 1.0)
+
+    monkeypatch.setattr("anyir.training.loop.F.l1_loss", loss)
+    recipe = recipe("checkpoint_every_steps=5")
+    with pytest.raises(TrainingError, match="nan at step 10"):
+        train(recipe, tiny_data, tmp_path / "run")
+    assert all(torch.isfinite(value).all() for value in tensors(tmp_path / "run").values())
+
+
+def test_frozen_batch_norm_keeps_its_statistics(tiny_data, tmp_path, recipe):
+    first = train(recipe(), tiny_data, tmp_path / "run", should_stop=stop_after(6))
+    before = tensors(tmp_path / "run")
+    train(recipe(), tiny_data, tmp_path / "run", resume=True)
+    after = tensors(tmp_path / "run")
+    statistics = [name for name in before if name.startswith("network/") and "running" in name]
+    assert first.step == 6 and statistics
+    assert all(torch.equal(before[name], after[name]) for name in statistics)
+
+
+def test_the_average_is_exponential_with_a_quick_start():
+    network = torch.nn.BatchNorm2d(2)
+    average = MovingAverage(network, 0.5)
+    expected = network.running_mean.clone()
+    for update in range(6):
+        network.running_mean += 1
+        network.num_batches_tracked += 1
+        average.update(network)
+        decay = min(0.5, (1 + update) / (10 + update))
+        expected = decay * expected + (1 - decay) * network.running_mean
+    assert torch.allclose(average.state["running_mean"], expected)
+    assert average.state["num_batches_tracked"] == 6
+
+
+def test_step_seeds_differ():
+    assert len({step_seed(seed, step) for seed in range(20) for step in range(500)}) == 10_000
+
+
+def test_stage_sizes_must_suit_the_network():
+    assert Stage(1.0, 64, 1).patch == 64
+
+
+KILLED = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from anyir.data import mixture
+from anyir.model import config
+import anyir.training.validation as validation
+from anyir.training.loop import train
+from anyir.training.recipe import load_recipe
+
+tasks = {n: replace(t, sources=("bsds",)) if "bsds" in t.sources else t for n, t in mixture.TASKS.items()}
+mixture.TASKS = validation.TASKS = tasks
+config.NETWORKS = {**config.NETWORKS, "tiny": config.NetworkConfig(
+    width=4, blocks=(1, 1, 1, 1), heads=(1, 1, 2, 2), refinement_blocks=1)}
+recipe, data, out = sys.argv[1:]
+train(load_recipe(recipe, ["steps=200", "validation.every_steps=200"]), Path(data), Path(out), resume=True,
+      on_progress=lambda p: print(p.step, flush=True))
+"""
+
+
+def test_a_run_killed_at_any_moment_ends_with_the_same_bits(tiny_data, tmp_path, recipe):
+    """SIGKILL leaves no time to write anything; some of the kills fall into the writing of a checkpoint."""
+    whole = train(recipe("steps=200", "validation.every_steps=200"), tiny_data, tmp_path / "whole")
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    command = [
+        sys.executable,
+        str(script),
+        str(tmp_path / "recipe.toml"),
+        str(tiny_data),
+        str(tmp_path / "killed"),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    kills = 0
+    for wait in (0.05, 0.3, 0.5):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+        assert process.stdout is not None
+        process.stdout.readline()  # training has begun
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)
+        process.stdout.close()
+        kills += process.wait() == -signal.SIGKILL
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    assert whole.finished and kills >= 1
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+    assert not list((tmp_path / "killed").glob(".*"))  # what a kill left half-written is tidied up

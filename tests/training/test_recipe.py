@@ -1,0 +1,106 @@
+import pytest
+
+from anyir.errors import ConfigurationError
+from anyir.settings import from_mapping, to_mapping
+from anyir.training.recipe import Recipe, load_recipe, shipped_recipes
+
+MINIMAL = """
+network = "anyir-s"
+steps = 100
+warmup_steps = 10
+[mixture]
+noise25 = 1
+[[stages]]
+until = 0.5
+patch = 32
+batch = 8
+[[stages]]
+until = 1
+patch = 64
+batch = 2
+"""
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    def write(text=MINIMAL):
+        path = tmp_path / "mine.toml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipes_are_sound_and_survive_json(name):
+    recipe = load_recipe(name)
+    assert from_mapping(Recipe, to_mapping(recipe), "recipe") == recipe
+
+
+def test_changes_reach_nested_keys_with_their_types(recipe_file):
+    recipe = load_recipe(
+        recipe_file(),
+        [
+            "optimiser.learning_rate=5e-4",
+            "network=anyir",
+            "mixture.clean=0.5",
+            "compile=true",
+            "optimiser.betas=[0.8, 0.9]",
+        ],
+    )
+    assert recipe.optimiser.learning_rate == 5e-4
+    assert recipe.optimiser.betas == (0.8, 0.9)
+    assert recipe.network == "anyir"
+    assert dict(recipe.mixture) == {"noise25": 1.0, "clean": 0.5}
+    assert recipe.compile is True
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("stepps=3", "'stepps'; did you mean 'steps'"),
+        ("optimiser.learning_rat=1", "'learning_rat'; did you mean 'learning_rate'"),
+        ("steps=0", "steps = 0"),
+        ("steps=1.5", r"steps = 1\.5: must be a whole number"),
+        ("steps=true", "steps = True"),
+        ("optimiser.learning_rate=-1", "learning_rate"),
+        ("optimiser.betas=[0.9]", "betas"),
+        ("precision=float16", "precision"),
+        ("network=anyirr", "unknown network 'anyirr'"),
+        ("mixture.noise26=1", "unknown task 'noise26'"),
+        ("mixture.noise25=a", "mixture.noise25"),
+        ("average_decay=1.0", "average_decay"),
+        ("stages=[{until=1, patch=60, batch=1}]", "patch"),
+        ("stages=[{until=0.9, patch=64, batch=1}]", "until"),
+        ("stages=[]", "until"),
+        ("steps.more=1", "no table"),
+        ("steps", "key=value"),
+    ],
+)
+def test_a_bad_change_names_its_key(recipe_file, change, message):
+    with pytest.raises(ConfigurationError, match=message):
+        load_recipe(recipe_file(), [change])
+
+
+def test_missing_things_are_named(recipe_file, tmp_path):
+    with pytest.raises(ConfigurationError, match="'network' is missing"):
+        load_recipe(recipe_file(MINIMAL.replace('network = "anyir-s"', "")))
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        load_recipe(str(tmp_path / "nowhere.toml"))
+    with pytest.raises(ConfigurationError, match="anyir-s-cpu"):
+        load_recipe("five-degredations")
+    with pytest.raises(ConfigurationError, match="not TOML"):
+        load_recipe(recipe_file("network ="))
+
+
+def test_learning_rate_warms_up_and_falls_as_a_cosine(recipe_file):
+    recipe = load_recipe(recipe_file(), ["optimiser.learning_rate=1.0", "optimiser.final_share=0.1"])
+    assert recipe.learning_rate_at(0, 0.0) == pytest.approx(0.1)
+    assert recipe.learning_rate_at(9, 0.0) == pytest.approx(1.0)
+    assert recipe.learning_rate_at(50, 0.5) == pytest.approx(0.55)
+    assert recipe.learning_rate_at(100, 1.0) == pytest.approx(0.1)
+
+
+def test_stages_follow_the_share_of_the_training(recipe_file):
+    recipe = load_recipe(recipe_file())
+    assert [recipe.stage_at(share).patch for share in (0, 0.49, 0.5, 0.99, 1.0)] == [32, 32, 64, 64, 64]
