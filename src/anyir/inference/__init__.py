@@ -1,0 +1,26 @@
+"""From degraded to restored: engines, tiles, weights and :class:`Restorer`, without any training library."""
+
+from anyir.inference.engine import Device, Engine, OnnxEngine, usable_cores
+from anyir.inference.restorer import Restorer
+from anyir.inference.weights import (
+    ModelFacts,
+    WeightsFile,
+    available,
+    default_name,
+    load_facts,
+    resolve,
+)
+
+__all__ = [
+    "Device",
+    "Engine",
+    "ModelFacts",
+    "OnnxEngine",
+    "Restorer",
+    "WeightsFile",
+    "available",
+    "default_name",
+    "load_facts",
+    "resolve",
+    "usable_cores",
+]

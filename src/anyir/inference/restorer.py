@@ -1,0 +1,212 @@
+"""The one way to restore: a picture, an array or a file in, the same kind of thing out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anyir.errors import EngineUnavailable, ShapeMismatch, UsageError
+from anyir.inference.engine import Device, Engine, OnnxEngine
+from anyir.inference.tiles import Progress, TileSize, check_tile, plan_tiles, restore_bands
+from anyir.inference.weights import DEFAULT, ModelFacts, resolve
+from anyir.picture import Picture, read
+
+_FULL_SCALE: Final = {"u1": 255.0, "u2": 65535.0, "f2": 1.0, "f4": 1.0, "f8": 1.0}
+"""The value that stands for 1.0, by kind and size of number."""
+
+
+class Restorer:
+    """Restores pictures with one network. Loading it takes a moment, so make one and call it often.
+
+    Args:
+        weights: a name ("default", "anyir", ...) or an ONNX file. With an ``engine``, only a name to go by.
+        device: "cpu", "cuda", or "auto": CUDA where ONNX Runtime can use it, else the CPU.
+        tile: longest side in pixels of what the network sees at once, a multiple of 8 of at least 64; it sets
+            the memory needed. "auto" chooses.
+        threads: CPU threads; ``None``: as many as this process may use cores.
+        engine: runs the network in place of ONNX Runtime; weights, device and threads are then up to it.
+
+    Attributes:
+        name: the weights' name.
+        facts: what is known of shipped weights; ``None`` for others.
+        tile: as given.
+        engine: what runs the network.
+        provider: what really runs it, e.g. "CPUExecutionProvider".
+
+    Raises:
+        UsageError: an impossible tile, device or number of threads.
+        WeightsError: there are no such weights, or they cannot be used.
+        EngineUnavailable: the device or ONNX Runtime cannot be had.
+
+    Examples:
+        >>> restored = Restorer()("old-photograph.jpg")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        weights: str | Path = DEFAULT,
+        *,
+        device: Device = "auto",
+        tile: TileSize = "auto",
+        threads: int | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        self.tile: Final = check_tile(tile)
+        self.facts: ModelFacts | None = None
+        if engine is not None:
+            self.engine: Engine = engine
+            self.name = type(engine).__name__ if weights == DEFAULT else str(weights)
+        else:
+            file = resolve(weights)
+            self.engine = OnnxEngine(file.path, device, threads)
+            self.name, self.facts = file.name, file.facts
+
+    @property
+    def provider(self) -> str:
+        """What really runs the network, e.g. "CPUExecutionProvider"."""
+        return self.engine.provider
+
+    @overload
+    def __call__(
+        self, degraded: Picture | str | Path, *, strength: float = 1.0, on_tile: Progress | None = None
+    ) -> Picture: ...
+
+    @overload
+    def __call__(
+        self, degraded: NDArray[Any], *, strength: float = 1.0, on_tile: Progress | None = None
+    ) -> NDArray[Any]: ...
+
+    def __call__(
+        self,
+        degraded: Picture | str | Path | NDArray[Any],
+        *,
+        strength: float = 1.0,
+        on_tile: Progress | None = None,
+    ) -> Picture | NDArray[Any]:
+        """Restore a picture. Its size never changes.
+
+        Args:
+            degraded: a :class:`Picture` or the path of one; or an RGB image (H, W, 3) or grey one (H, W) of
+                at least one pixel, uint8, uint16, or floating point in [0, 1].
+            strength: from 0, the input as it is without running the network, to 1, what the network gives.
+            on_tile: called as ``on_tile(done, total)`` after each tile; not at all at strength 0.
+
+        Returns:
+            For a picture or path, a picture: alpha, metadata and greyness are kept. For an integer image, one
+            of the same shape and type, rounded to nearest; for a floating-point image, float32 in [0, 1], not
+            rounded. At strength 0, what was given bit for bit (float16 and float64 become float32).
+
+        Raises:
+            UsageError: strength or values outside [0, 1], values that are not numbers, or another type.
+            ShapeMismatch: an array of another shape, or an engine that changes the shape.
+            PictureError: the file cannot be read.
+            EngineUnavailable: the engine cannot run the network, or gives values that are not finite.
+        """
+        if not 0 <= strength <= 1:
+            raise UsageError(f"strength = {strength!r}: must be from 0 (leave as it is) to 1 (restore fully)")
+        if isinstance(degraded, (str, Path)):
+            degraded = read(degraded)
+        if isinstance(degraded, Picture):
+            if strength == 0:
+                return degraded
+            return degraded.with_pixels(self._restore(degraded.pixels, strength, on_tile, degraded.grey))
+        full_scale = _check_image(degraded)
+        if strength == 0:
+            return degraded.astype(np.float32) if full_scale == 1.0 else degraded.copy()
+        return self._restore(degraded, strength, on_tile, degraded.ndim == 2)
+
+    def _restore(
+        self, image: NDArray[Any], strength: float, on_tile: Progress | None, grey: bool
+    ) -> NDArray[Any]:
+        """Restore a checked image, band by band; where grey, average the network's three channels."""
+        full_scale = _full_scale(image.dtype)
+        rounded = full_scale != 1.0
+        result = np.empty(image.shape, image.dtype.newbyteorder("=") if rounded else np.float32)
+        rgb = image if image.ndim == 3 else np.broadcast_to(image[..., None], (*image.shape, 3))
+        plan = plan_tiles(image.shape[0], image.shape[1], self.tile)
+
+        def restore_tile(tile: NDArray[Any]) -> NDArray[np.float32]:
+            return self._run(_to_unit(tile, full_scale))
+
+        for rows, band in restore_bands(rgb, plan, restore_tile, on_tile):
+            np.clip(band, 0, 1, out=band)
+            if grey:
+                band = band.mean(axis=0, keepdims=True)
+            if strength < 1:
+                _blend(band, _to_unit(rgb[rows, :, : len(band)], full_scale), strength)
+            if rounded:
+                band *= full_scale
+                np.rint(band, out=band)
+            result[rows] = band[0] if image.ndim == 2 else band.transpose(1, 2, 0)
+        return result
+
+    def _run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the engine on one tile (3, h, w), and check what comes back: an engine may be anybody's."""
+        restored = self.engine(tile[None])
+        if restored.shape != (1, *tile.shape):
+            raise ShapeMismatch(
+                f"{self.name}: the network made {tuple(restored.shape)} of {(1, *tile.shape)}; "
+                "a restorer must keep the size"
+            )
+        if not np.isfinite(restored).all():
+            raise EngineUnavailable(
+                f"{self.name}: the network's result is not finite ({self.provider}); try the device 'cpu', "
+                "or other weights"
+            )
+        return restored[0]
+
+
+def _to_unit(pixels: NDArray[Any], full_scale: float) -> NDArray[np.float32]:
+    """(h, w, C) of any type → contiguous float32 (C, h, w) in [0, 1]."""
+    unit = np.array(pixels.transpose(2, 0, 1), dtype=np.float32, order="C")
+    unit /= full_scale
+    return unit
+
+
+def _blend(restored: NDArray[np.float32], degraded: NDArray[np.float32], strength: float) -> None:
+    """Mix ``degraded`` into ``restored``, both in [0, 1], in place; both are overwritten."""
+    restored *= strength
+    degraded *= 1 - strength
+    restored += degraded
+    np.clip(restored, 0, 1, out=restored)  # the two weights may sum to a rounding error above 1
+
+
+def _full_scale(dtype: np.dtype[Any]) -> float:
+    """The value of this type that stands for 1.0.
+
+    Raises:
+        UsageError: for a type that no image has.
+    """
+    try:
+        return _FULL_SCALE[f"{dtype.kind}{dtype.itemsize}"]
+    except KeyError:
+        raise UsageError(
+            f"an image of {dtype}: must be uint8, uint16, or floating point in [0, 1]; convert it first"
+        ) from None
+
+
+def _check_image(image: object) -> float:
+    """Check an array at the door, and return its full scale.
+
+    Raises:
+        UsageError, ShapeMismatch: as :meth:`Restorer.__call__`.
+    """
+    if not isinstance(image, np.ndarray):
+        raise UsageError(f"cannot restore a {type(image).__name__}: give a Picture, a path or a NumPy array")
+    full_scale = _full_scale(image.dtype)
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or image.size == 0:
+        raise ShapeMismatch(
+            f"an image of shape {image.shape}: must be (H, W, 3) RGB or (H, W) grey, with at least one pixel"
+        )
+    if full_scale == 1.0:
+        lowest, highest = float(image.min()), float(image.max())
+        if np.isnan(lowest) or np.isnan(highest):
+            raise UsageError("the image has values that are not numbers (NaN); replace them first")
+        if lowest < 0 or highest > 1:
+            raise UsageError(
+                f"the image has values from {lowest:g} to {highest:g}; floating point must be in [0, 1]"
+            )
+    return full_scale

@@ -1,0 +1,208 @@
+"""Which weights there are, and what they are: ``anyir/weights/models.json`` and the files beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from anyir.errors import WeightsDamaged, WeightsNotFound
+
+DEFAULT: Final = "default"
+"""Stands for the default model wherever weights are named."""
+
+FACTS_FILE: Final = "models.json"
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a named model; generated when it was exported, never typed in.
+
+    Attributes:
+        name: what users call it.
+        parameters: number of learnt values.
+        macs_224: multiply-accumulates for one picture of 224×224.
+        network: the network's configuration.
+        file: its ONNX file in the weights folder; ``None`` while it has no weights.
+        sha256: of that file, in hexadecimal.
+        size_bytes: of that file.
+        training: how the weights were trained; ``None`` while there are none.
+        results: what they score; ``None`` while not evaluated.
+    """
+
+    name: str
+    parameters: int
+    macs_224: int
+    network: Mapping[str, Any]
+    file: str | None
+    sha256: str | None
+    size_bytes: int | None
+    training: Mapping[str, Any] | None
+    results: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All named models.
+
+    Attributes:
+        default: name of the default model.
+        models: facts by name.
+    """
+
+    default: str
+    models: Mapping[str, ModelFacts]
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """Weights that an engine can load.
+
+    Attributes:
+        name: the model's name, or the file's without its suffix.
+        path: the ONNX file.
+        facts: what is known of shipped weights; ``None`` for a file of the user's.
+    """
+
+    name: str
+    path: Path
+    facts: ModelFacts | None
+
+
+def weights_folder() -> Path:
+    """The folder inside the package where the weights lie."""
+    return Path(str(files("anyir"))) / "weights"
+
+
+def load_facts(folder: Path | None = None) -> Catalogue:
+    """Read the model facts of this installation, or those in ``folder``.
+
+    Raises:
+        WeightsNotFound: if there are none.
+        WeightsDamaged: if they are not what :class:`ModelFacts` says.
+    """
+    path = (folder or weights_folder()) / FACTS_FILE
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsNotFound(
+            f"{path} is missing: this installation has no weights; reinstall anyir or name an ONNX file"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise WeightsDamaged(f"{path} cannot be read ({error}); reinstall anyir") from error
+    try:
+        models = {name: _facts(name, entry) for name, entry in document["models"].items()}
+        return Catalogue(models[document["default"]].name, MappingProxyType(models))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise WeightsDamaged(f"{path} is not a list of models ({error!r}); reinstall anyir") from error
+
+
+def available(folder: Path | None = None) -> tuple[str, ...]:
+    """Names of the models that have weights, the default first.
+
+    Raises:
+        WeightsNotFound, WeightsDamaged: as :func:`load_facts`.
+    """
+    return _with_weights(load_facts(folder))
+
+
+def default_name(folder: Path | None = None) -> str:
+    """Name of the default model.
+
+    Raises:
+        WeightsNotFound, WeightsDamaged: as :func:`load_facts`.
+    """
+    return load_facts(folder).default
+
+
+def resolve(name_or_file: str | Path, folder: Path | None = None) -> WeightsFile:
+    """Find weights by name ("default", "anyir", ...) or by file.
+
+    A :class:`~pathlib.Path`, or a string that ends in ``.onnx`` or has a path separator, is a file; another
+    string is a name first, and a file only if no model is called so.
+
+    Args:
+        name_or_file: what to find.
+        folder: where the named weights lie, if not in the package.
+
+    Raises:
+        WeightsNotFound: no model of that name, one without weights, or no such file.
+        WeightsDamaged: shipped weights are not those that were shipped, or a training checkpoint is named.
+    """
+    if isinstance(name_or_file, Path) or _looks_like_file(name_or_file):
+        return _resolve_file(Path(name_or_file))
+    folder = folder or weights_folder()
+    catalogue = load_facts(folder)
+    facts = catalogue.models.get(catalogue.default if name_or_file == DEFAULT else name_or_file)
+    if facts is not None:
+        return _resolve_shipped(facts, catalogue, folder)
+    if Path(name_or_file).is_file():
+        return _resolve_file(Path(name_or_file))
+    raise WeightsNotFound(
+        f"no weights are called {name_or_file!r}, nor is there such a file; {_choice(catalogue)}"
+    )
+
+
+def _facts(name: str, entry: Mapping[str, Any]) -> ModelFacts:
+    """Facts of one model; every key is required and no other allowed.
+
+    Raises:
+        KeyError, TypeError, ValueError: for anything else.
+    """
+    values = dict(entry)
+    facts = ModelFacts(name=name, size_bytes=values.pop("bytes"), **values)
+    whole = (facts.parameters, facts.macs_224, *((facts.size_bytes,) if facts.file is not None else ()))
+    text = (facts.file, facts.sha256) if facts.file is not None else ()
+    if not all(type(number) is int for number in whole) or not all(isinstance(word, str) for word in text):
+        raise ValueError(f"{name}: a wrong type")
+    return facts
+
+
+def _looks_like_file(name: str) -> bool:
+    separators = {os.sep, os.altsep or os.sep, "/"}
+    return name.lower().endswith(".onnx") or any(separator in name for separator in separators)
+
+
+def _resolve_file(path: Path) -> WeightsFile:
+    if path.suffix.lower() == ".safetensors":
+        raise WeightsDamaged(
+            f"{path} is a training checkpoint, which the engine cannot run; "
+            f"export it first: anyir export {path} -o {path.with_suffix('.onnx').name}"
+        )
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise WeightsNotFound(f"{path}: {what}; name an ONNX file, or weights of anyir such as 'default'")
+    return WeightsFile(path.stem, path, None)
+
+
+def _resolve_shipped(facts: ModelFacts, catalogue: Catalogue, folder: Path) -> WeightsFile:
+    if facts.file is None:
+        raise WeightsNotFound(f"{facts.name!r} has no weights in this version of anyir; {_choice(catalogue)}")
+    path = folder / facts.file
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsNotFound(f"{path} cannot be read ({error.strerror}); reinstall anyir") from error
+    if hashlib.sha256(content).hexdigest() != facts.sha256:
+        raise WeightsDamaged(
+            f"{path} is not the file that was shipped (its SHA-256 differs); reinstall anyir"
+        )
+    return WeightsFile(facts.name, path, facts)
+
+
+def _with_weights(catalogue: Catalogue) -> tuple[str, ...]:
+    names = [name for name, facts in catalogue.models.items() if facts.file is not None]
+    return tuple(sorted(names, key=lambda name: name != catalogue.default))
+
+
+def _choice(catalogue: Catalogue) -> str:
+    names = _with_weights(catalogue)
+    return (
+        f"weights there are: {', '.join(names)}" if names else "this installation has none: name an ONNX file"
+    )

@@ -1,0 +1,383 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anyir.errors import EngineUnavailable, OutputError, UnreadablePicture, UsageError
+from anyir.inference import Restorer
+from anyir.inference.batch import compare_pictures, report, run, summarise
+from anyir.inference.batch_plan import BatchSettings, plan
+from anyir.picture import Picture, read, write, write_image
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """make(name, ...) → a folder with these files in it; pictures of 12×10, each of its own grey."""
+
+    def make(*names, top="in"):
+        for name in names:
+            path = tmp_path / top / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"):
+                write_image(np.full((10, 12, 3), len(name) * 5, np.uint8), path)
+            else:
+                path.write_text("not a picture")
+        return tmp_path / top
+
+    return make
+
+
+@pytest.fixture
+def brighten(function_engine):
+    """A restorer that adds a tenth."""
+    return Restorer(engine=function_engine(lambda batch: batch + np.float32(0.1)))
+
+
+def planned(paths, **settings):
+    """The outputs of a plan by input, both relative to their common folder."""
+    jobs = plan(paths, BatchSettings(**settings)).jobs
+    top = os.path.commonpath([path.parent for job in jobs for path in (job.source, job.output)])
+    return {os.path.relpath(job.source, top): os.path.relpath(job.output, top) for job in jobs}
+
+
+def tree(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+# What a folder gives
+
+
+def test_folder_takes_known_suffixes_of_any_case_and_no_hidden_or_restored_files(folder):
+    given = folder("b.PNG", "a.jpeg", "a.restored.jpg", ".hidden.png", "notes.txt", "c.tiff", "sub/d.webp")
+    assert planned([given]) == {
+        "a.jpeg": "a.restored.jpeg",
+        "b.PNG": "b.restored.PNG",
+        "c.tiff": "c.restored.tiff",
+    }
+
+
+def test_recursive_keeps_sub_folders_under_the_output_and_skips_hidden_ones(folder, tmp_path):
+    given = folder("a.jpg", "x/a.jpg", "x/y/b.png", ".trash/c.png")
+    assert planned([given], recursive=True, output=tmp_path / "out") == {
+        "in/a.jpg": "out/a.jpg",
+        "in/x/a.jpg": "out/x/a.jpg",
+        "in/x/y/b.png": "out/x/y/b.png",
+    }
+
+
+def test_output_folder_within_the_input_is_not_an_input(folder):
+    given = folder("a.jpg", "out/a.jpg", "out/deep/b.jpg", "other/c.jpg")
+    jobs = plan([given], BatchSettings(output=given / "other" / ".." / "out", recursive=True)).jobs
+    assert [job.source for job in jobs] == [given / "a.jpg", given / "other" / "c.jpg"]
+
+
+def test_files_given_by_name_are_always_tried(folder):
+    given = folder("a.restored.jpg", ".hidden.png", "scan.dat")
+    paths = [given / "a.restored.jpg", given / ".hidden.png", given / "scan.dat"]
+    assert list(planned(paths).values()) == [
+        "a.restored.restored.jpg",
+        ".hidden.restored.png",
+        "scan.restored.png",
+    ]
+
+
+def test_a_picture_given_twice_is_restored_once(folder):
+    given = folder("a.jpg", "b.jpg")
+    jobs = plan([given / "b.jpg", given, given / ".." / "in" / "a.jpg"], BatchSettings()).jobs
+    assert [job.source for job in jobs] == [given / "b.jpg", given / "a.jpg"]
+
+
+def test_several_folders_get_a_folder_each_under_the_output(folder, tmp_path):
+    one, two = folder("a.jpg", top="one"), folder("a.jpg", "sub/b.jpg", top="two")
+    assert planned([one, two], recursive=True, output=tmp_path / "out") == {
+        "one/a.jpg": "out/one/a.jpg",
+        "two/a.jpg": "out/two/a.jpg",
+        "two/sub/b.jpg": "out/two/sub/b.jpg",
+    }
+
+
+# Names
+
+
+def test_format_gives_the_suffix_but_a_fitting_one_stays(folder):
+    given = folder("a.png", "b.JPEG", "c.jpg")
+    assert planned([given], format="jpeg") == {
+        "a.png": "a.restored.jpg",
+        "b.JPEG": "b.restored.JPEG",
+        "c.jpg": "c.restored.jpg",
+    }
+
+
+def test_inputs_that_would_share_a_name_keep_their_suffixes(folder, tmp_path):
+    given = folder("a.jpg", "a.png", "b.jpg")
+    assert planned([given], format="png") == {
+        "a.jpg": "a.jpg.restored.png",
+        "a.png": "a.png.restored.png",
+        "b.jpg": "b.restored.png",
+    }
+    assert planned([given], format="png", output=tmp_path / "out") == {
+        "in/a.jpg": "out/a.jpg.png",
+        "in/a.png": "out/a.png.png",
+        "in/b.jpg": "out/b.png",
+    }
+
+
+def test_a_name_made_to_part_two_inputs_does_not_hit_a_third(folder, tmp_path):
+    given = folder("a.jpg", "a.png", "a.jpg.png")
+    outputs = planned([given], format="png", output=tmp_path / "out")
+    assert len(set(outputs.values())) == 3
+
+
+def test_comparisons_take_part_in_the_contest_for_names(folder, tmp_path):
+    given = folder("a.jpg", "a.compare.jpg")
+    jobs = plan([given], BatchSettings(output=tmp_path / "out", side_by_side=True)).jobs
+    assert len({path for job in jobs for path in job.outputs}) == 4
+
+
+def test_two_files_of_one_name_are_refused_before_any_work(folder, tmp_path):
+    one, two = folder("a.jpg", top="one") / "a.jpg", folder("a.jpg", top="two") / "a.jpg"
+    with pytest.raises(UsageError, match=r"one/a.jpg and .*two/a.jpg would both be written to .*out/a.jpg;"):
+        plan([one, two], BatchSettings(output=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_file_can_be_given_its_result_by_name(folder, tmp_path):
+    source = folder("a.jpg") / "a.jpg"
+    assert planned([source], output=tmp_path / "b.PNG") == {"in/a.jpg": "b.PNG"}
+    (tmp_path / "c.png").mkdir()
+    assert planned([source], output=tmp_path / "c.png") == {"in/a.jpg": "c.png/a.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("paths", "settings", "message"),
+    [
+        (["a.jpg"], {"output": "x.png", "format": "jpeg"}, "disagree"),
+        (["a.jpg", "b.jpg"], {"output": "x.png"}, "several"),
+        (["."], {"output": "x.png"}, "several"),
+        (["a.jpg"], {"output": "x.gif"}, "does not write .gif"),
+        (["a.jpg"], {"output": "notes.txt"}, "a file, where a folder"),
+        (["a.jpg"], {"output": "a.jpg"}, "would replace an input"),
+        (["a.jpg"], {"output": "."}, "would replace an input"),
+        (["."], {"output": ".", "overwrite": True}, "would replace an input"),
+        (["a.jpg", "b.jpg"], {"output": "b.jpg"}, "a file, where a folder"),
+        (["nowhere.jpg"], {}, "nowhere.jpg: no such file or folder"),
+        (["empty"], {}, "empty: no pictures .* --recursive"),
+        (["empty"], {"recursive": True}, "empty: no pictures .* or its sub-folders"),
+        (["empty", "nowhere"], {}, "empty: no pictures .*; nowhere: no such"),
+        ([], {}, "no pictures given"),
+    ],
+)
+def test_impossible_requests_are_refused(folder, monkeypatch, paths, settings, message):
+    given = folder("a.jpg", "b.jpg", "notes.txt")
+    (given / "empty").mkdir()
+    monkeypatch.chdir(given)
+    settings = {key: Path(value) if key == "output" else value for key, value in settings.items()}
+    with pytest.raises(UsageError, match=message):
+        plan([Path(path) for path in paths], BatchSettings(**settings))
+    assert tree(given) == ["a.jpg", "b.jpg", "notes.txt"]
+
+
+def test_an_output_that_is_a_link_to_an_input_is_refused(folder, tmp_path):
+    given = folder("a.jpg")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.jpg").symlink_to(given / "a.jpg")
+    with pytest.raises(UsageError, match="would replace an input"):
+        plan([given], BatchSettings(output=tmp_path / "out", overwrite=True))
+
+
+def test_an_input_that_is_a_link_protects_what_it_points_to(folder, tmp_path):
+    originals = folder("a.jpg", top="originals")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "a.jpg").symlink_to(originals / "a.jpg")
+    with pytest.raises(UsageError, match="would replace an input"):
+        plan([tmp_path / "links"], BatchSettings(output=originals, overwrite=True))
+
+
+def test_wrong_paths_among_good_ones_are_failures_of_their_own(folder, tmp_path):
+    given = folder("a.jpg")
+    (tmp_path / "empty").mkdir()
+    made = plan([given, tmp_path / "nowhere", tmp_path / "empty"], BatchSettings(output=tmp_path / "out"))
+    assert len(made.jobs) == 1
+    assert [type(failure.error) for failure in made.failures] == [UnreadablePicture, UsageError]
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
+def test_strength_outside_its_range_is_refused(strength):
+    with pytest.raises(UsageError, match="strength"):
+        BatchSettings(strength=strength)
+
+
+# Work
+
+
+def test_results_are_what_the_restorer_gives_and_originals_stay(folder, brighten, tmp_path):
+    given = folder("a.png", "sub/b.png")
+    before = {path: path.read_bytes() for path in given.rglob("*.png")}
+    made = plan([given], BatchSettings(output=tmp_path / "out", recursive=True, strength=0.5))
+    outcomes = list(run(made, brighten))
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    # "a.png" is 25 in grey: half of a tenth of 255 is 12.75 more
+    assert np.unique(read(tmp_path / "out" / "a.png").pixels).tolist() == [38]
+    assert tree(tmp_path / "out") == ["a.png", "sub/b.png"]
+    assert {path: path.read_bytes() for path in given.rglob("*.png")} == before
+
+
+def test_bad_files_fail_alone(folder, brighten, tmp_path):
+    given = folder("a.jpg", "d.png", "z.png")
+    (given / "b.jpg").write_bytes((given / "a.jpg").read_bytes()[:-40])
+    (given / "c.png").write_text("not a picture")
+    (given / "d.png").write_bytes(b"")
+    outcomes = list(run(plan([given], BatchSettings(output=tmp_path / "out")), brighten))
+    assert [outcome.error is None for outcome in outcomes] == [True, False, False, False, True]
+    for outcome in outcomes[1:4]:
+        assert isinstance(outcome.error, UnreadablePicture)
+        assert outcome.source.name in str(outcome.error)
+        assert "\n" not in str(outcome.error)
+    assert tree(tmp_path / "out") == ["a.jpg", "z.png"]
+
+
+def test_a_result_that_exists_costs_no_work_and_stays(folder, function_engine, tmp_path):
+    given = folder("a.png", "b.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_text("mine")
+    engine = function_engine(lambda batch: batch)
+    outcomes = list(run(plan([given], BatchSettings(output=tmp_path / "out")), Restorer(engine=engine)))
+    assert isinstance(outcomes[0].error, OutputError)
+    assert "--overwrite" in str(outcomes[0].error)
+    assert outcomes[1].error is None
+    assert len(engine.shapes) == 1
+    assert (tmp_path / "out" / "a.png").read_text() == "mine"
+
+
+def test_overwrite_replaces_a_result(folder, brighten, tmp_path):
+    given = folder("a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_text("old")
+    settings = BatchSettings(output=tmp_path / "out", overwrite=True)
+    assert [outcome.error for outcome in run(plan([given], settings), brighten)] == [None]
+    assert read(tmp_path / "out" / "a.png").width == 12
+
+
+def test_side_by_side_shows_before_on_the_left(folder, brighten):
+    given = folder("a.png")
+    made = plan([given], BatchSettings(side_by_side=True))
+    assert [outcome.error for outcome in run(made, brighten)] == [None]
+    assert tree(given) == ["a.png", "a.restored.compare.png", "a.restored.png"]
+    both = read(given / "a.restored.compare.png").pixels
+    assert both.shape == (10, 24, 3)
+    assert np.unique(both[:, :12]).tolist() == [25]
+    assert np.unique(both[:, 12:]).tolist() == [50]  # 25 + 25.5, to the nearest even
+
+
+def test_a_comparison_is_not_left_behind_without_its_result(folder, brighten, monkeypatch):
+    given = folder("a.png")
+    made = plan([given], BatchSettings(side_by_side=True))
+
+    def interrupted(picture, path, *, overwrite):
+        if path.name == "a.restored.png":
+            raise KeyboardInterrupt
+        write(picture, path, overwrite=overwrite)
+
+    monkeypatch.setattr("anyir.inference.batch.write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(run(made, brighten))
+    assert tree(given) == ["a.png"]
+
+
+def test_an_interrupt_leaves_what_is_done_and_nothing_else(folder, function_engine, tmp_path):
+    given = folder("a.png", "b.png", "c.png")
+
+    def second_picture_interrupts(batch):
+        if len(engine.shapes) == 2:
+            raise KeyboardInterrupt
+        return batch
+
+    engine = function_engine(second_picture_interrupts)
+    made = plan([given], BatchSettings(output=tmp_path / "out"))
+    outcomes = []
+    with pytest.raises(KeyboardInterrupt):
+        outcomes.extend(run(made, Restorer(engine=engine)))
+    assert tree(tmp_path / "out") == ["a.png"]
+
+
+def test_want_of_memory_and_engine_trouble_are_failures_of_one_picture(folder, function_engine, tmp_path):
+    given = folder("a.png", "b.png", "c.png")
+
+    def trouble(batch):
+        if len(engine.shapes) == 1:
+            raise MemoryError
+        return batch * np.float32(np.nan if len(engine.shapes) == 2 else 1)
+
+    engine = function_engine(trouble)
+    made = plan([given], BatchSettings(output=tmp_path / "out"))
+    outcomes = list(run(made, Restorer(engine=engine)))
+    assert "a.png: not enough memory" in str(outcomes[0].error)
+    assert isinstance(outcomes[1].error, EngineUnavailable)
+    assert outcomes[2].error is None
+
+
+def test_progress_begins_each_picture_and_ends_at_its_last_tile(folder, brighten, tmp_path):
+    given = folder("a.png")
+    write_image(np.zeros((70, 200, 3), np.uint8), given / "b.png")
+    seen = []
+    restorer = Restorer(engine=brighten.engine, tile=64)
+    made = plan([given], BatchSettings(output=tmp_path / "out"))
+    list(
+        run(made, restorer, on_progress=lambda job, done, total: seen.append((job.source.name, done, total)))
+    )
+    assert seen[:3] == [("a.png", 0, 0), ("a.png", 1, 1), ("b.png", 0, 0)]
+    tiles = [(done, total) for name, done, total in seen[3:]]
+    assert len(tiles) > 2
+    assert tiles == [(i + 1, len(tiles)) for i in range(len(tiles))]
+
+
+def test_a_folder_that_cannot_be_made_fails_before_the_work(folder, function_engine, tmp_path):
+    given = folder("sub/a.png", "b.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub").write_text("in the way")
+    engine = function_engine(lambda batch: batch)
+    made = plan([given], BatchSettings(output=tmp_path / "out", recursive=True))
+    outcomes = list(run(made, Restorer(engine=engine)))
+    assert [outcome.error is None for outcome in outcomes] == [True, False]
+    assert "cannot make the folder" in str(outcomes[1].error)
+    assert len(engine.shapes) == 1
+
+
+# Figures
+
+
+def test_summary_and_report_count_every_input_once(folder, brighten, tmp_path):
+    given = folder("a.png", "b.png", "c.png")
+    (given / "b.png").write_bytes(b"")
+    made = plan([given, tmp_path / "nowhere"], BatchSettings(output=tmp_path / "out"))
+    outcomes = [outcome for outcome, _ in zip(run(made, brighten), range(2), strict=False)]
+    summary = summarise(made, outcomes)
+    assert (summary.planned, summary.restored, summary.failed) == (3, 1, 2)
+    assert summary.megapixels == pytest.approx(12 * 10 / 1e6)
+    assert summary.seconds == sum(outcome.seconds for outcome in outcomes) > 0
+    content = report(made, outcomes)
+    assert [entry["status"] for entry in content["pictures"]] == [
+        "restored",
+        "failed",
+        "failed",
+        "not started",
+    ]
+    first, second, third, fourth = content["pictures"]
+    assert (first["width"], first["height"], first["error"]) == (12, 10, None)
+    assert first["output"] == str(tmp_path / "out" / "a.png")
+    assert "b.png" in second["error"]
+    assert third["input"] == str(tmp_path / "nowhere")
+    assert fourth["input"] == str(given / "c.png")
+    assert content["totals"]["interrupted"] is True
+    assert content["settings"]["output"] == str(tmp_path / "out")
+
+
+def test_comparison_keeps_transparency_and_is_grey_only_if_both_are():
+    alpha = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    before = Picture(np.zeros((2, 3, 3), np.uint8), alpha, grey=True)
+    after = Picture(np.full((2, 3, 3), 9, np.uint8), alpha)
+    both = compare_pictures(before, after)
+    assert both.alpha is not None
+    assert both.alpha.tolist() == [[0, 1, 2, 0, 1, 2], [3, 4, 5, 3, 4, 5]]
+    assert not both.grey
