@@ -1,0 +1,283 @@
+"""What an evaluation found: typed data, its JSON form, and the summary for a weight file's header."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+import numpy as np
+
+from anyir.errors import DataError
+
+FORMAT: Final = 1
+"""Of the JSON file; to be raised when a reader of the old layout would misunderstand the new one."""
+
+RESAMPLINGS: Final = 2000
+"""Bootstrap means behind an interval."""
+
+_MEANS: Final = ("input_psnr", "input_ssim", "psnr", "ssim")
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of one image against its clean partner: PSNR in dB (RGB, capped by the protocol) and SSIM."""
+
+    psnr: float
+    ssim: float
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """One picture of a set.
+
+    Attributes:
+        name: as in :class:`anyir.evaluation.sets.Pair`.
+        height: in pixels, after the crop.
+        width: in pixels, after the crop.
+        degraded: score of the input; None where the input is the clean picture itself.
+        restored: score of the output.
+        seconds: that restoring took, reading and scoring not included; 0 where nothing ran (the identity).
+    """
+
+    name: str
+    height: int
+    width: int
+    degraded: Score | None
+    restored: Score
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SetResult:
+    """One set.
+
+    Attributes:
+        name: key of the set in :data:`anyir.evaluation.sets.SETS`.
+        title: for tables.
+        task: the degradation.
+        official: the published pictures, all of them: the means compare with the papers'.
+        expected: how many pictures the set should have.
+        images: at least one.
+    """
+
+    name: str
+    title: str
+    task: str
+    official: bool
+    expected: int
+    images: tuple[ImageResult, ...]
+
+    @property
+    def psnr(self) -> float:
+        """Mean PSNR of the restored images, dB."""
+        return fmean(image.restored.psnr for image in self.images)
+
+    @property
+    def ssim(self) -> float:
+        """Mean SSIM of the restored images."""
+        return fmean(image.restored.ssim for image in self.images)
+
+    @property
+    def input_psnr(self) -> float | None:
+        """Mean PSNR of the degraded images, dB; None where the input is the clean picture itself."""
+        return self._input_mean(lambda score: score.psnr)
+
+    @property
+    def input_ssim(self) -> float | None:
+        """Mean SSIM of the degraded images; None where the input is the clean picture itself."""
+        return self._input_mean(lambda score: score.ssim)
+
+    @property
+    def gain(self) -> float | None:
+        """Mean PSNR gained over the input, dB."""
+        return None if self.input_psnr is None else self.psnr - self.input_psnr
+
+    @property
+    def psnr_interval(self) -> tuple[float, float] | None:
+        """Where 95 % of the bootstrap means of PSNR lie, dB; None for a single image."""
+        return bootstrap_interval([image.restored.psnr for image in self.images])
+
+    @property
+    def seconds(self) -> float:
+        """That restoring took, all images together."""
+        return sum(image.seconds for image in self.images)
+
+    @property
+    def megapixels_per_second(self) -> float | None:
+        """Speed of restoring; None where nothing ran."""
+        pixels = sum(image.height * image.width for image in self.images)
+        return pixels / 1e6 / self.seconds if self.seconds > 0 else None
+
+    def _input_mean(self, value: Callable[[Score], float]) -> float | None:
+        scores = [image.degraded for image in self.images if image.degraded is not None]
+        return fmean(value(score) for score in scores) if scores else None
+
+
+@dataclass(frozen=True)
+class Results:
+    """One run of the evaluation.
+
+    Attributes:
+        command: that repeats it.
+        weights: "name" and "sha256" of the weight file; "sha256" is None for the identity.
+        settings: what was chosen: suite, tile, device, the provider that ran, ...
+        conventions: of the protocol, in words.
+        versions: of Python and of the libraries that decide the numbers.
+        sets: in the order of tables.
+        absent: name of each set that was asked for and not found → where it was looked for.
+        source: the file they were loaded from; None for results that were just made.
+    """
+
+    command: str
+    weights: Mapping[str, str | None]
+    settings: Mapping[str, str | int | None]
+    conventions: Mapping[str, str]
+    versions: Mapping[str, str]
+    sets: tuple[SetResult, ...]
+    absent: Mapping[str, str]
+    source: str | None = None
+
+
+def bootstrap_interval(values: list[float], seed: int = 0) -> tuple[float, float] | None:
+    """95 % percentile bootstrap interval of the mean of ``values``; None for fewer than two."""
+    if len(values) < 2:
+        return None
+    sample = np.asarray(values, dtype=np.float64)
+    picks = np.random.default_rng(seed).integers(len(sample), size=(RESAMPLINGS, len(sample)))
+    low, high = np.percentile(sample[picks].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def library_versions() -> dict[str, str]:
+    """Of Python and of the libraries that decide an evaluation's numbers."""
+    libraries = ("anyir", "numpy", "scikit-image", "pillow", "onnxruntime")
+    return {"python": platform.python_version(), **{name: version(name) for name in libraries}}
+
+
+def to_json(results: Results) -> str:
+    """The results file. Means stand beside per-image values for other readers; ours computes them anew."""
+    content = {
+        "anyir_evaluation": FORMAT,
+        "command": results.command,
+        "weights": dict(results.weights),
+        "settings": dict(results.settings),
+        "conventions": dict(results.conventions),
+        "versions": dict(results.versions),
+        "sets": {each.name: _set_to_json(each) for each in results.sets},
+        "absent": dict(results.absent),
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _set_to_json(result: SetResult) -> dict[str, Any]:
+    interval = result.psnr_interval
+    return {
+        "title": result.title,
+        "task": result.task,
+        "official": result.official,
+        "expected": result.expected,
+        "pictures": len(result.images),
+        **{key: _rounded(getattr(result, key)) for key in (*_MEANS, "gain")},
+        "psnr_interval": None if interval is None else [_rounded(bound) for bound in interval],
+        "seconds": _rounded(result.seconds),
+        "megapixels_per_second": _rounded(result.megapixels_per_second),
+        "images": [_image_to_json(image) for image in result.images],
+    }
+
+
+def _image_to_json(image: ImageResult) -> dict[str, Any]:
+    return {
+        "name": image.name,
+        "height": image.height,
+        "width": image.width,
+        "degraded": None if image.degraded is None else asdict(image.degraded),
+        "restored": asdict(image.restored),
+        "seconds": _rounded(image.seconds),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
+def load_results(path: Path) -> Results:
+    """Read a results file.
+
+    Raises:
+        DataError: it is missing or not a results file of this format.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not a results file of 'anyir evaluate': {error}") from error
+    if not isinstance(content, dict) or content.get("anyir_evaluation") != FORMAT:
+        raise DataError(f"{path} is not a results file of 'anyir evaluate' in format {FORMAT}")
+    try:
+        return Results(
+            command=content["command"],
+            weights=content["weights"],
+            settings=content["settings"],
+            conventions=content["conventions"],
+            versions=content["versions"],
+            sets=tuple(_set_from_json(name, values) for name, values in content["sets"].items()),
+            absent=content["absent"],
+            # A header travels: a relative path means something to its readers, somebody's folders do not.
+            source=path.name if path.is_absolute() else path.as_posix(),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is damaged: {error!r}; evaluate again") from error
+
+
+def _set_from_json(name: str, values: Mapping[str, Any]) -> SetResult:
+    return SetResult(
+        name=name,
+        title=values["title"],
+        task=values["task"],
+        official=values["official"],
+        expected=values["expected"],
+        images=tuple(_image_from_json(image) for image in values["images"]),
+    )
+
+
+def _image_from_json(values: Mapping[str, Any]) -> ImageResult:
+    degraded = values["degraded"]
+    return ImageResult(
+        name=values["name"],
+        height=values["height"],
+        width=values["width"],
+        degraded=None if degraded is None else Score(**degraded),
+        restored=Score(**values["restored"]),
+        seconds=values["seconds"],
+    )
+
+
+def summary(results: Results) -> dict[str, Any]:
+    """What a weight file's header says of its results.
+
+    Returns:
+        ``{"file": str | None, "sets": {name: {"input_psnr", "input_ssim", "psnr", "ssim", "pictures",
+        "official"}}, "clean_psnr": float | None}``; "clean_psnr" is the mean PSNR of clean pictures sent
+        through the model, None where that was not evaluated; those pictures are not among "sets".
+    """
+    clean = [each for each in results.sets if each.task == "clean"]
+    return {
+        "file": results.source,
+        "sets": {
+            each.name: {
+                **{key: _rounded(getattr(each, key)) for key in _MEANS},
+                "pictures": len(each.images),
+                "official": each.official,
+            }
+            for each in results.sets
+            if each.task != "clean"
+        },
+        "clean_psnr": _rounded(clean[0].psnr) if clean else None,
+    }
