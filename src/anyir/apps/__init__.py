@@ -1,0 +1,1 @@
+"""The applications: they translate between people and the rooms below, and decide nothing."""

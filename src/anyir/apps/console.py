@@ -1,0 +1,149 @@
+"""What the command line says: messages on the standard error, so that the standard output stays clean."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Protocol
+
+from anyir.errors import OutputError
+from anyir.files import write_atomically
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from anyir.inference.batch_plan import Outcome
+
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C, with a word on what was done and how to go on."""
+
+
+def say(message: str) -> None:
+    """One line on the standard error."""
+    print(_one_line(message), file=sys.stderr, flush=True)
+
+
+def complain(message: object) -> None:
+    """One line on the standard error for what went wrong."""
+    say(f"anyir: {message}")
+
+
+def _one_line(message: str) -> str:
+    """File names may hold anything: line breaks and control characters become visible."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in message)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file whole or not at all, replacing what is there.
+
+    Raises:
+        OutputError: the folder or the disk refuses.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {path.parent}: {error.strerror or error}") from error
+    write_atomically(path, text.encode())
+
+
+class BatchProgress(Protocol):
+    """Shows a folder job as it goes."""
+
+    def begin(self, source: Path) -> None:
+        """The next picture is being restored."""
+
+    def tile(self, done: int, total: int) -> None:
+        """``done`` of the picture's ``total`` tiles are restored."""
+
+    def end(self, outcome: Outcome) -> None:
+        """The picture is done, or has failed."""
+
+
+def batch_progress(pictures: int, *, quiet: bool) -> AbstractContextManager[BatchProgress]:
+    """A bar with the time left on a terminal, a line for each picture elsewhere, nothing if ``quiet``."""
+    if quiet:
+        return _Silence()
+    return _Bar(pictures) if sys.stderr.isatty() else _Lines(pictures)
+
+
+class _Silence:
+    def __enter__(self) -> BatchProgress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        pass
+
+    def begin(self, source: Path) -> None:
+        pass
+
+    def tile(self, done: int, total: int) -> None:
+        pass
+
+    def end(self, outcome: Outcome) -> None:
+        pass
+
+
+class _Lines(_Silence):
+    """For log files and pipes."""
+
+    def __init__(self, pictures: int) -> None:
+        self._pictures = pictures
+        self._done = 0
+
+    def end(self, outcome: Outcome) -> None:
+        self._done += 1
+        if outcome.error is None:
+            size = f"{outcome.width}x{outcome.height}"
+            result = f"{outcome.source} -> {outcome.output} ({size}, {outcome.seconds:.1f} s)"
+        else:
+            result = f"{outcome.source} failed"  # why is said at the end, with the others
+        say(f"{self._done}/{self._pictures} {result}")
+
+
+class _Bar(_Silence):
+    """For terminals: one bar over all pictures, moved by every tile."""
+
+    def __init__(self, pictures: int) -> None:
+        self._pictures = pictures
+        self._done = 0
+        self._progress, self._task = _new_bar(pictures)
+
+    def __enter__(self) -> BatchProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def begin(self, source: Path) -> None:
+        count = f"picture {self._done + 1} of {self._pictures}"
+        self._progress.update(self._task, picture=_one_line(source.name), count=count)
+
+    def tile(self, done: int, total: int) -> None:
+        count = f"picture {self._done + 1} of {self._pictures}, tile {done} of {total}"
+        self._progress.update(self._task, completed=self._done + done / total, count=count)
+
+    def end(self, outcome: Outcome) -> None:
+        self._done += 1
+        self._progress.update(self._task, completed=self._done)
+
+
+def _new_bar(pictures: int) -> tuple[Progress, TaskID]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    progress = Progress(
+        TextColumn("{task.fields[picture]}", markup=False),  # a file name may look like markup
+        BarColumn(),
+        TextColumn("{task.fields[count]}", markup=False),
+        TimeRemainingColumn(compact=True),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    return progress, progress.add_task("", total=pictures, picture="", count="")

@@ -1,0 +1,178 @@
+"""``anyir restore``: pictures and folders of them."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from anyir._version import __version__
+from anyir.apps.console import Interrupted, batch_progress, complain, say, write_text
+from anyir.errors import UsageError
+
+if TYPE_CHECKING:
+    from anyir.inference import Restorer
+    from anyir.inference.batch_plan import Outcome, Plan
+
+
+class Device(str, Enum):
+    """Where the network runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Format(str, Enum):
+    """What the results are written as."""
+
+    KEEP = "keep"
+    PNG = "png"
+    JPEG = "jpeg"
+    WEBP = "webp"
+    TIFF = "tiff"
+
+
+def restore(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH", help="Pictures, and folders of pictures.", show_default=False),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A folder for the results; for one picture also a file. Without it, NAME.restored.EXT "
+            "beside each original.",
+        ),
+    ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="Search the sub-folders of folders too.")
+    ] = False,
+    strength: Annotated[
+        float, typer.Option(min=0, max=1, help="0 leaves a picture as it is, 1 restores it fully.")
+    ] = 1.0,
+    tile: Annotated[
+        str,
+        typer.Option(metavar="auto|N", help="Work in squares of N pixels: smaller takes less memory."),
+    ] = "auto",
+    device: Annotated[Device, typer.Option(help="auto takes a CUDA GPU where there is one.")] = Device.AUTO,
+    weights: Annotated[str, typer.Option(metavar="NAME|FILE", help="See: anyir info")] = "default",
+    format: Annotated[Format, typer.Option(help="Of the results; keep: as each input.")] = Format.KEEP,
+    side_by_side: Annotated[
+        bool, typer.Option("--side-by-side", help="Also write before|after as NAME.compare.EXT.")
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Write what was done to this file, replacing it."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist; originals never are.")
+    ] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads. [default: all cores]", show_default=False)
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what went wrong.")] = False,
+) -> None:
+    """Restore pictures: noise, rain, haze, blur, darkness. Originals are never changed.
+
+    Inputs that would get one name keep their suffix in it:
+    a.jpg and a.png written as PNG become a.jpg.png and a.png.png.
+    Of several folders, each gets its own folder under the output.
+
+    Exit codes: 0 all done; 1 some failed, listed at the end;
+    2 wrong usage or nothing to restore; 130 interrupted.
+    """
+    from anyir.inference import Restorer
+    from anyir.inference.batch_plan import BatchSettings
+    from anyir.inference.batch_plan import plan as make_plan
+
+    if report is not None and report.suffix.lower() != ".json":
+        raise UsageError(f"--report {report}: must end in .json, so that it never replaces a picture")
+    if report is not None and report.is_dir():
+        raise UsageError(f"--report {report}: is a folder; give a file's name")
+    settings = BatchSettings(
+        output=output,
+        recursive=recursive,
+        format=format.value,
+        strength=strength,
+        side_by_side=side_by_side,
+        overwrite=overwrite,
+    )
+    plan = make_plan(paths, settings)  # before the weights are loaded: a wrong path is told at once
+    restorer = Restorer(weights, device=device.value, tile=_tile(tile), threads=threads)
+    outcomes, interrupted = _run(plan, restorer, quiet)
+    _tell(plan, outcomes, restorer, quiet)
+    if report is not None:
+        options = {"tile": tile, "device": device.value, "threads": threads}
+        _write_report(report, plan, outcomes, restorer, options)
+    if interrupted:
+        raise Interrupted(
+            f"interrupted: {len(outcomes)} of {len(plan.jobs)} pictures done, none half-written; to go on, "
+            "run the same command again without --overwrite: what is there is not restored twice"
+        )
+    if plan.failures or any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _tile(text: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"--tile {text}: must be auto or a whole number of pixels") from None
+
+
+def _run(plan: Plan, restorer: Restorer, quiet: bool) -> tuple[list[Outcome], bool]:
+    """The outcomes, and whether Ctrl-C came before the last of them."""
+    from anyir.inference.batch import run
+    from anyir.inference.batch_plan import Job
+
+    outcomes: list[Outcome] = []
+    with batch_progress(len(plan.jobs), quiet=quiet) as progress:
+
+        def on_progress(job: Job, done: int, total: int) -> None:
+            if total == 0:
+                progress.begin(job.source)
+            else:
+                progress.tile(done, total)
+
+        try:
+            for outcome in run(plan, restorer, on_progress=on_progress):
+                outcomes.append(outcome)
+                progress.end(outcome)
+        except KeyboardInterrupt:
+            return outcomes, True
+    return outcomes, False
+
+
+def _tell(plan: Plan, outcomes: list[Outcome], restorer: Restorer, quiet: bool) -> None:
+    from anyir.inference.batch import summarise
+
+    for outcome in (*outcomes, *plan.failures):
+        if outcome.error is not None:
+            complain(outcome.error)
+    if not quiet:
+        summary = summarise(plan, outcomes)
+        failed = f", {summary.failed} failed" if summary.failed else ""
+        pictures = "1 picture" if summary.restored == 1 else f"{summary.restored} pictures"
+        say(
+            f"{pictures} restored{failed}: {summary.seconds:.1f} s, "
+            f"{summary.megapixels_per_second:.2f} megapixels/s, {restorer.provider}, weights {restorer.name}"
+        )
+
+
+def _write_report(
+    path: Path, plan: Plan, outcomes: list[Outcome], restorer: Restorer, options: dict[str, Any]
+) -> None:
+    from anyir.inference.batch import report
+
+    content = report(plan, outcomes)
+    content["settings"].update(options)
+    content = {"anyir": __version__, "weights": restorer.name, "provider": restorer.provider, **content}
+    write_text(path, json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,149 @@
+"""``anyir train``: a recipe, pictures, a run folder."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anyir.apps.console import Interrupted, say
+from anyir.apps.extras import require_extra
+from anyir.errors import UsageError
+
+if TYPE_CHECKING:
+    from anyir.training.loop import Outcome, Progress
+    from anyir.training.recipe import Recipe
+
+    OnProgress = Callable[[Progress], None]
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name, or a .toml file.")],
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder of the training pictures.")],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Folder for checkpoints and log.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in RUN.")] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: optimiser.learning_rate=1e-3."),
+    ] = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(metavar="M", help="Fit the schedule into this time, all sittings together."),
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
+) -> None:
+    """Train a network on pictures of your own, or go on with a run."""
+    require_extra("train", ("torch", "safetensors"), "train")
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {device!r}: must be auto, cpu or cuda")
+    if max_minutes is not None and max_minutes <= 0:
+        raise UsageError(f"--max-minutes {max_minutes:g}: must be above 0")
+    import torch
+
+    from anyir.training.loop import train as run
+    from anyir.training.recipe import load_recipe
+
+    settings = load_recipe(recipe, changes or ())
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with _stop_request() as should_stop, _progress(settings, quiet=quiet) as on_progress:
+        outcome = run(
+            settings,
+            data,
+            out,
+            recipe_name=Path(recipe).stem,
+            device=device,
+            resume=resume,
+            max_minutes=max_minutes,
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
+    if not outcome.finished:
+        raise Interrupted(
+            f"stopped after step {outcome.step}; everything is saved: the same command with --resume goes on"
+        )
+    if not quiet:
+        _report(outcome)
+
+
+@contextmanager
+def _stop_request() -> Generator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM ask training to stop after the step in hand; a second Ctrl-C stops at once."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _progress(recipe: Recipe, *, quiet: bool) -> AbstractContextManager[OnProgress | None]:
+    if quiet:
+        return _nothing()
+    return _bar(recipe) if sys.stderr.isatty() else _lines()
+
+
+@contextmanager
+def _nothing() -> Generator[None]:
+    yield None
+
+
+@contextmanager
+def _lines() -> Generator[OnProgress]:
+    """A line every hundred steps, for log files."""
+
+    def show(progress: Progress) -> None:
+        if progress.step % 100 == 0:
+            say(f"step {progress.step} ({progress.share:.1%}): {_state(progress)}")
+
+    yield show
+
+
+@contextmanager
+def _bar(recipe: Recipe) -> Generator[OnProgress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (
+        TextColumn(recipe.network),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading pictures", total=1.0)
+        yield lambda progress: bar.update(
+            task, completed=progress.share, description=f"step {progress.step}, {_state(progress)}"
+        )
+
+
+def _state(progress: Progress) -> str:
+    gain = [score.restored - score.degraded for task, score in progress.scores.items() if task != "clean"]
+    validation = f", validation gain {sum(gain) / len(gain):+.2f} dB" if gain else ""
+    minutes, seconds = divmod(round(progress.seconds_left), 60)
+    return (
+        f"loss {progress.loss:.4f}, {progress.samples_per_second:.0f} samples/s{validation}, "
+        f"{minutes}:{seconds:02d} left"
+    )
+
+
+def _report(outcome: Outcome) -> None:
+    """The last validation, task by task, and where the weights are."""
+    for task, score in outcome.scores.items():
+        print(f"{task:14s} {score.degraded:6.2f} → {score.restored:6.2f} dB")
+    print(f"{outcome.samples} samples, {outcome.step} steps, {outcome.seconds / 60:.1f} min: {outcome.model}")

@@ -1,0 +1,65 @@
+"""The command line called in this process, and a network small enough to know by heart."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from anyir.apps.cli import main
+from anyir.picture import write_image
+
+
+@pytest.fixture
+def anyir(capsys):
+    """anyir(argument, ...) → exit code, standard output, standard error."""
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return exit_.value.code, out, err
+
+    return call
+
+
+@pytest.fixture
+def make_weights(tmp_path):
+    """make_weights(header, name) → path of an ONNX file that computes 0.9 x + 0.02."""
+
+    def make(header=None, name="tiny.onnx"):
+        kind, shape = TensorProto.FLOAT, ("n", 3, "h", "w")
+        graph = helper.make_graph(
+            [helper.make_node("Mul", ["x", "slope"], ["m"]), helper.make_node("Add", ["m", "offset"], ["y"])],
+            "tiny",
+            [helper.make_tensor_value_info("x", kind, shape)],
+            [helper.make_tensor_value_info("y", kind, shape)],
+            [
+                numpy_helper.from_array(np.float32(0.9), "slope"),
+                numpy_helper.from_array(np.float32(0.02), "offset"),
+            ],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        if header is not None:
+            helper.set_model_props(model, {"anyir": json.dumps(header)})
+        path = tmp_path / name
+        onnx.save(model, str(path))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def weights(make_weights):
+    return make_weights()
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder with two pictures of grey 100 and a sub-folder with a third; 32×24 each."""
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a.png", "b.jpg", "sub/c.webp"):
+        write_image(np.full((24, 32, 3), 100, np.uint8), folder / name)
+    return folder

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import typer
+from click.testing import Result
+from onnx import TensorProto, helper
+from typer.testing import CliRunner
+
+from anyir.apps.evaluate import evaluate
+from anyir.errors import AnyirError, DataError, OutputError, UsageError, WeightsNotFound
+from anyir.evaluation.results import load_results, summary
+from anyir.picture import write_image
+
+app = typer.Typer()
+app.command()(evaluate)
+
+
+def command(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def failure(*arguments: str | Path) -> AnyirError:
+    error = command(*arguments).exception
+    assert isinstance(error, AnyirError), error
+    return error
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two rain pairs, grey 100 with "rain" of +51 everywhere, and one clean picture."""
+    clean = np.full((64, 64, 3), 100, np.uint8)
+    folder = tmp_path / "data" / "test"
+    for part in ("Rain100L/input", "Rain100L/target", "CBSD68"):
+        (folder / part).mkdir(parents=True)
+    for name in ("1", "2"):
+        write_image(clean + np.uint8(51), folder / "Rain100L" / "input" / f"{name}.png")
+        write_image(clean, folder / "Rain100L" / "target" / f"{name}.png")
+    write_image(clean, folder / "CBSD68" / "a.png")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def darker(tmp_path: Path) -> Path:
+    """A "network" that takes 0.1 off every value."""
+    shape = ["n", 3, "h", "w"]
+    graph = helper.make_graph(
+        [helper.make_node("Sub", ["degraded", "tenth"], ["restored"])],
+        "darker",
+        [helper.make_tensor_value_info("degraded", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("restored", TensorProto.FLOAT, shape)],
+        [helper.make_tensor("tenth", TensorProto.FLOAT, [], [0.1])],
+    )
+    path = tmp_path / "darker.onnx"
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+def test_a_network_is_scored_and_its_results_written(data, darker, tmp_path):
+    out = tmp_path / "runs" / "darker"
+    done = command("--weights", darker, "--data", data, "--suite", "all", "-o", out, "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    results = load_results(out / "results.json")
+    brief = summary(results)
+    assert brief["sets"]["rain100l"]["input_psnr"] == pytest.approx(13.979, abs=0.001)
+    assert brief["sets"]["rain100l"]["psnr"] == pytest.approx(20, abs=0.001)
+    assert brief["clean_psnr"] == pytest.approx(20, abs=0.001)
+    assert results.weights["name"] == "darker" and len(results.weights["sha256"] or "") == 64
+    assert results.settings["provider"] == "CPUExecutionProvider"
+    assert "gopro" in results.absent and "rain100l" not in results.absent
+    document = (out / "results.md").read_text(encoding="utf-8")
+    assert "Rain100L" in done.stdout and done.stdout.strip() in document
+    assert sorted(path.name for path in out.iterdir()) == ["results.json", "results.md"]
+
+
+def test_the_recorded_command_repeats_the_run(data, tmp_path):
+    arguments = ["--weights", "identity", "--data", data, "--set", "cbsd68-15", "--set", "cbsd68-50"]
+    first = tmp_path / "first"
+    assert command(*arguments, "--seed", "5", "--noise-rounding", "truncate", "-o", first).exit_code == 0
+    words = load_results(first / "results.json").command.split()
+    assert words[:2] == ["anyir", "evaluate"] and "--threads" not in words
+    again = tmp_path / "again"
+    assert command(*words[2:-1], again).exit_code == 0
+    sets = [json.loads((run / "results.json").read_text(encoding="utf-8"))["sets"] for run in (first, again)]
+    psnrs = [{name: each["psnr"] for name, each in found.items()} for found in sets]
+    assert psnrs[0] == psnrs[1]
+    assert list(psnrs[0]) == ["cbsd68-15", "cbsd68-50"]
+    assert psnrs[0]["cbsd68-15"] == pytest.approx(24.6, abs=0.1)
+
+
+def test_identity_leaves_everything_as_it_is(data, tmp_path):
+    assert command("--weights", "identity", "--data", data / "test", "-o", tmp_path).exit_code == 0
+    results = load_results(tmp_path / "results.json")
+    assert [each.gain for each in results.sets if each.task != "clean"] == [0, 0, 0, 0]
+    assert results.sets[0].megapixels_per_second is None
+    assert results.weights == {"name": "identity", "sha256": None}
+    assert summary(results)["clean_psnr"] == 100
+
+
+def test_existing_results_are_refused_before_any_work(data, tmp_path):
+    (tmp_path / "results.md").write_text("mine")
+    arguments = ["--weights", "no-such.onnx", "--data", data, "-o", tmp_path]
+    error = failure(*arguments)
+    assert isinstance(error, OutputError) and "results.md exists already; give --overwrite" in str(error)
+    assert isinstance(failure(*arguments, "--overwrite"), WeightsNotFound)
+    assert (tmp_path / "results.md").read_text() == "mine"  # a failed run replaces nothing
+    assert command("--weights", "identity", *arguments[2:], "--overwrite").exit_code == 0
+    assert (tmp_path / "results.md").read_text(encoding="utf-8").startswith("# Evaluation of identity")
+
+
+def test_interrupting_leaves_no_results(data, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("anyir.evaluation.protocol.psnr", interrupt)
+    assert command("--weights", "identity", "--data", data, "-o", tmp_path / "out").exit_code == 130
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        (["--suite", "six"], UsageError, "unknown suite 'six'"),
+        (["--suite", "derain", "--set", "lolv1"], UsageError, "has no set 'lolv1'"),
+        (["--suite", "lowlight"], DataError, r"none of the sets asked for; .*eval15"),
+        (["--noise-rounding", "up"], UsageError, "'round' or 'truncate'"),
+        (["--tile", "big"], UsageError, "--tile 'big'"),
+    ],
+)
+def test_impossible_requests(data, arguments, kind, message):
+    error = failure("--weights", "identity", "--data", data, *arguments)
+    assert type(error) is kind
+    with pytest.raises(kind, match=message):
+        raise error
+
+
+def test_an_impossible_device_is_refused(data, darker):
+    error = failure("--weights", darker, "--data", data, "--device", "abacus")
+    assert isinstance(error, UsageError) and "abacus" in str(error)
+
+
+def test_without_an_output_only_the_table_is_printed(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    done = command("--weights", "identity", "--data", data, "--suite", "derain")
+    assert done.exit_code == 0 and done.stdout.startswith("| set ")
+    assert "Rain100L: 13.98 → 13.98 dB, 2 pictures" in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before

@@ -1,0 +1,246 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from anyir.apps.console import batch_progress
+from anyir.errors import WeightsError
+from anyir.inference import available
+from anyir.inference.batch_plan import Outcome
+from anyir.picture import read, write_image
+
+RESTORED = 95  # of 100: 0.9 · 100 + 0.02 · 255 = 95.1
+
+
+def in_a_process(*arguments):
+    """A real process, in which Ctrl-C is not ignored even if it is where the tests run."""
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from anyir.apps.cli import main; main(sys.argv[1:])"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def tree(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_without_output_results_lie_beside_the_originals(anyir, weights, pictures):
+    before = {path: path.read_bytes() for path in pictures.rglob("*.*")}
+    code, out, err = anyir("restore", pictures, "--weights", weights)
+    assert (code, out) == (0, "")
+    assert tree(pictures) == ["a.png", "a.restored.png", "b.jpg", "b.restored.jpg", "sub/c.webp"]
+    assert np.unique(read(pictures / "a.restored.png").pixels).tolist() == [RESTORED]
+    assert {path: path.read_bytes() for path in before} == before
+    lines = err.splitlines()
+    assert lines[0].startswith(f"1/2 {pictures / 'a.png'} -> {pictures / 'a.restored.png'} (32x24, ")
+    assert re.fullmatch(
+        r"2 pictures restored: \d+\.\d s, \d+\.\d\d megapixels/s, CPUExecutionProvider, weights tiny",
+        lines[-1],
+    )
+
+
+def test_one_picture_to_one_file(anyir, weights, pictures, tmp_path):
+    code, out, err = anyir(
+        "restore", pictures / "b.jpg", "-o", tmp_path / "x.png", "--weights", weights, "-q"
+    )
+    assert (code, out, err) == (0, "", "")
+    assert np.abs(read(tmp_path / "x.png").pixels.astype(int) - RESTORED).max() <= 1
+
+
+def test_strength_zero_changes_no_pixel(anyir, weights, pictures, tmp_path):
+    code, _, _ = anyir("restore", pictures / "a.png", "-o", tmp_path, "--weights", weights, "--strength", 0)
+    assert code == 0
+    assert np.unique(read(tmp_path / "a.png").pixels).tolist() == [100]
+
+
+def test_failures_are_listed_at_the_end_and_the_others_are_done(anyir, weights, pictures, tmp_path):
+    (pictures / "cut.jpg").write_bytes((pictures / "b.jpg").read_bytes()[:-30])
+    (pictures / "text.png").write_text("hello")
+    (pictures / "zero.jpg").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    output = tmp_path / "out"
+    code, out, err = anyir(
+        "restore", pictures, tmp_path / "nowhere.jpg", "-o", output, "--recursive", "--weights", weights
+    )
+    assert (code, out) == (1, "")
+    assert tree(output) == ["a.png", "b.jpg", "sub/c.webp"]
+    *_, cut, text, zero, nowhere, summary = err.splitlines()
+    for line, name in ((cut, "cut.jpg"), (text, "text.png"), (zero, "zero.jpg"), (nowhere, "nowhere.jpg")):
+        assert line.startswith("anyir: ")
+        assert name in line
+    assert summary.startswith("3 pictures restored, 4 failed: ")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n"])
+def test_one_bad_file_is_one_line_and_exit_code_1(anyir, weights, tmp_path, content):
+    (tmp_path / "bad.png").write_bytes(content)
+    code, out, err = anyir("restore", tmp_path / "bad.png", "--weights", weights, "--quiet")
+    assert (code, out) == (1, "")
+    assert re.fullmatch(r"anyir: .*bad\.png.*\n", err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.jpg"], "nowhere.jpg: no such file or folder"),
+        (["empty"], "empty: no pictures"),
+        ([], "Missing argument 'PATH'"),
+        (["in", "--strength", "1.5"], "'--strength'"),
+        (["in", "--format", "gif"], "'gif'"),
+        (["in", "--nonsense"], "--nonsense"),
+        (["in", "--tile", "many"], "--tile many"),
+        (["in", "--tile", "3", "--weights", "tiny.onnx"], "tile"),
+        (["in", "--report", "a.jpg"], "--report a.jpg"),
+        (["in", "--report", "r.json"], "--report r.json: is a folder"),
+        (["in", "-o", "in"], "would replace an input"),
+        (["in", "--weights", "absent.onnx"], "absent.onnx"),
+        (["in", "--weights", "tiny.onnx", "--threads", "0"], "'--threads'"),
+    ],
+)
+def test_usage_is_one_line_and_exit_code_2(
+    anyir, weights, pictures, monkeypatch, tmp_path, arguments, message
+):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "r.json").mkdir()
+    monkeypatch.chdir(tmp_path)
+    before = tree(tmp_path)
+    code, out, err = anyir("restore", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("anyir: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert tree(tmp_path) == before
+
+
+def test_a_second_run_does_not_restore_again(anyir, weights, pictures):
+    assert anyir("restore", pictures, "--weights", weights)[0] == 0
+    code, _, err = anyir("restore", pictures, "--weights", weights, "--quiet")
+    assert code == 1
+    assert [line.split(" exists; ")[1] for line in err.splitlines()] == ["use --overwrite to replace it"] * 2
+    assert anyir("restore", pictures, "--weights", weights, "--overwrite")[0] == 0
+
+
+def test_report_says_what_was_done_and_with_what(anyir, weights, pictures, tmp_path):
+    (pictures / "zero.jpg").write_bytes(b"")
+    path = tmp_path / "reports" / "run.json"
+    options = ["--tile", 64, "--side-by-side", "--format", "png"]
+    code, _, _ = anyir("restore", pictures, "--weights", weights, "--report", path, *options)
+    assert code == 1
+    content = json.loads(path.read_text())
+    assert (content["weights"], content["provider"]) == ("tiny", "CPUExecutionProvider")
+    assert content["settings"]["tile"] == "64"
+    assert content["settings"]["side_by_side"] is True
+    assert content["totals"]["restored"] == 2
+    assert content["totals"]["failed"] == 1
+    assert [entry["status"] for entry in content["pictures"]] == ["restored", "restored", "failed"]
+    assert content["pictures"][1]["output"] == str(pictures / "b.restored.png")
+    assert tree(path.parent) == ["run.json"]
+
+
+def test_a_file_name_cannot_break_the_line_or_the_terminal(anyir, weights, tmp_path):
+    (tmp_path / "a\n\x1b[31mb.png").write_bytes(b"")
+    code, _, err = anyir("restore", tmp_path, "--weights", weights)
+    assert code == 1
+    assert len(err.splitlines()) == 3  # its own, its failure, the summary
+    assert "\x1b" not in err
+
+
+def test_ctrl_c_exits_130_with_whole_files_only_and_the_same_command_goes_on(weights, tmp_path):
+    (tmp_path / "in").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), dtype=np.uint8)
+    count = 12
+    for index in range(count):
+        write_image(noise, tmp_path / "in" / f"{index:02}.jpg")
+    output, report = tmp_path / "out", tmp_path / "report.json"
+    arguments = [
+        "restore",
+        tmp_path / "in",
+        "-o",
+        output,
+        "--weights",
+        weights,
+        "--tile",
+        64,
+        "--report",
+        report,
+    ]
+    with in_a_process(*arguments) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(f"1/{count} ")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    last = re.fullmatch(
+        rf"anyir: interrupted: (\d+) of {count} pictures done, .* run the same command again.*",
+        err.splitlines()[-1],
+    )
+    assert last is not None
+    done = int(last[1])
+    assert 1 <= done < count
+    assert sorted(os.listdir(output)) == [f"{index:02}.jpg" for index in range(done)]
+    for path in output.iterdir():
+        assert read(path).width == 1000
+    statuses = [entry["status"] for entry in json.loads(report.read_text())["pictures"]]
+    assert statuses == ["restored"] * done + ["not started"] * (count - done)
+
+    with in_a_process(*arguments) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1  # the results that were there are named
+    assert err.count("exists; use --overwrite") == done
+    assert len(os.listdir(output)) == count
+
+
+def test_a_real_process_restores_without_any_training_library(weights, pictures, tmp_path):
+    program = (
+        "import sys\n"
+        "from anyir.apps.cli import main\n"
+        "try:\n"
+        "    main(sys.argv[1:])\n"
+        "except SystemExit as exit_:\n"
+        "    print(exit_.code, sorted({'torch', 'onnx', 'skimage', 'safetensors'} & set(sys.modules)))\n"
+    )
+    arguments = ["restore", pictures, "-o", tmp_path / "out", "--weights", weights]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "0 []\n"
+    assert done.stderr.splitlines()[-1].startswith("2 pictures restored: ")
+    assert tree(tmp_path / "out") == ["a.png", "b.jpg"]
+
+
+def test_shipped_weights_are_the_default(anyir, pictures, tmp_path):
+    try:
+        shipped = available()
+    except WeightsError as error:
+        pytest.skip(f"no model facts: {error}")
+    if not shipped:
+        pytest.skip("no weights in this release")
+    code, _, err = anyir("restore", pictures / "a.png", "-o", tmp_path)
+    assert code == 0
+    assert err.splitlines()[-1].endswith(f"weights {shipped[0]}")
+    assert np.abs(read(tmp_path / "a.png").pixels.astype(int) - 100).max() < 30
+
+
+def test_the_bar_on_a_terminal_names_picture_and_tiles(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with batch_progress(2, quiet=False) as progress:
+        for name in ("[red]a.png", "b.png"):
+            progress.begin(tmp_path / name)
+            progress.tile(3, 7)
+            progress.end(Outcome(tmp_path / name))
+    shown = capsys.readouterr().err
+    assert "b.png" in shown
+    assert "picture 2 of 2, tile 3 of 7" in shown
