@@ -13,7 +13,9 @@ def test_help_names_the_commands(anyir, arguments):
     code, out, _ = anyir(*arguments)
     assert code == 0
     assert [
-        name for name in ("restore", "compare", "info", "degrade", "evaluate") if f" {name} " not in out
+        name
+        for name in ("restore", "compare", "info", "degrade", "train", "evaluate", "export")
+        if f" {name} " not in out
     ] == []
 
 

@@ -8,11 +8,12 @@ import time
 import pytest
 import torch
 
-from anyir.errors import OutputError, TrainingError, WeightsDamaged
+from anyir.errors import ConfigurationError, OutputError, TrainingError, WeightsDamaged
 from anyir.model.checkpoint import load_checkpoint, read_safetensors
 from anyir.model.config import NetworkConfig
 from anyir.training.averaging import MovingAverage
 from anyir.training.loop import step_seed, train
+from anyir.training.losses import l1
 from anyir.training.recipe import Stage, load_recipe
 
 RECIPE = """
@@ -139,6 +140,18 @@ def test_the_weights_say_what_they_are(tiny_data, tmp_path, recipe):
     assert set(training["validation"]) == {"noise50", "lowlight", "clean"}
 
 
+def test_a_run_can_start_from_other_weights_and_says_so(tiny_data, tmp_path, recipe):
+    train(recipe(), tiny_data, tmp_path / "first", recipe_name="first")
+    first = tmp_path / "first/model.safetensors"
+    gentle = recipe("optimiser.learning_rate=1e-12", "seed=9", "optimiser.weight_decay=0.0")
+    train(gentle, tiny_data, tmp_path / "second", weights=first)
+    before, after = load_checkpoint(first), load_checkpoint(tmp_path / "second/model.safetensors")
+    assert torch.allclose(before.state["embed.weight"], after.state["embed.weight"], atol=1e-6)
+    assert after.header["training"]["started_from"]["recipe"] == "first"
+    with pytest.raises(ConfigurationError, match="not the recipe's"):
+        train(recipe("network=ablation-a"), tiny_data, tmp_path / "third", weights=first)
+
+
 def test_a_time_budget_ends_the_run_and_its_schedule(tiny_data, tmp_path, recipe):
     started = time.monotonic()
     rates = []
@@ -175,13 +188,12 @@ def test_a_loss_that_is_not_finite_ends_training_and_keeps_the_checkpoint(
     tiny_data, tmp_path, recipe, monkeypatch
 ):
     poisoned = torch.full((), float("nan"))
-    l1_loss = torch.nn.functional.l1_loss
     calls = iter(range(100))
 
     def loss(restored, clean):
-        return l1_loss(restored, clean) * (poisoned if next(calls) == 5 else 1.0)
+        return l1(restored, clean) * (poisoned if next(calls) == 5 else 1.0)
 
-    monkeypatch.setattr("anyir.training.loop.F.l1_loss", loss)
+    monkeypatch.setattr("anyir.training.loop.LOSSES", {"l1": loss})
     recipe = recipe("checkpoint_every_steps=5")
     with pytest.raises(TrainingError, match="nan at step 10"):
         train(recipe, tiny_data, tmp_path / "run")

@@ -17,6 +17,7 @@ from anyir.apps.compare import compare
 from anyir.apps.console import INTERRUPTED, Interrupted, complain
 from anyir.apps.degrade import degrade
 from anyir.apps.evaluate import evaluate
+from anyir.apps.export import export
 from anyir.apps.info import info
 from anyir.apps.restore import restore
 from anyir.apps.train import train
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (restore, compare, info, degrade, evaluate, train):
+for _command in (restore, compare, info, degrade, train, evaluate, export):
     app.command()(_command)
 
 

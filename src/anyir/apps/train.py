@@ -36,6 +36,9 @@ def train(
         float | None,
         typer.Option(metavar="M", help="Fit the schedule into this time, all sittings together."),
     ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", metavar="CHECKPOINT", help="Start from these weights.")
+    ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
@@ -63,6 +66,7 @@ def train(
             device=device,
             resume=resume,
             max_minutes=max_minutes,
+            weights=weights,
             on_progress=on_progress,
             should_stop=should_stop,
         )

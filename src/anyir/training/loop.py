@@ -16,18 +16,18 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from anyir._version import __version__
 from anyir.data.catalogue import load_pictures
 from anyir.data.mixture import Mixture, sources_of
-from anyir.errors import EngineUnavailable, OutputError, TrainingError
+from anyir.errors import ConfigurationError, EngineUnavailable, OutputError, TrainingError
 from anyir.files import TEMPORARY, write_atomically
-from anyir.model.checkpoint import save_checkpoint
+from anyir.model.checkpoint import load_checkpoint, save_checkpoint
 from anyir.model.config import network_config
 from anyir.model.network import AnyIR
 from anyir.settings import to_mapping
+from anyir.training.losses import LOSSES
 from anyir.training.recipe import Recipe
 from anyir.training.state import TrainingState, new_state
 from anyir.training.validation import Score, Validator
@@ -48,7 +48,7 @@ class Progress:
     Attributes:
         step: steps done, of ``steps`` at most.
         share: of the training that is done, 0 to 1, by steps or by time, whichever is further.
-        loss: mean L1 over the last steps.
+        loss: mean over the last steps.
         samples_per_second: over the last steps.
         seconds_left: estimate to the end.
         scores: the last validation: task → PSNR.
@@ -102,6 +102,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     max_minutes: float | None = None,
+    weights: Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
@@ -120,6 +121,7 @@ def train(
         resume: go on from the last checkpoint in ``out``, or begin where there is none.
         max_minutes: a budget of training time, all sittings together; the schedule then runs over whichever of the
             steps and the time ends first.
+        weights: a checkpoint to start from, of the recipe's network; random weights where there is none.
         on_progress: called at every line of the log.
         should_stop: asked after every step; where it says yes, a checkpoint is written and training ends.
 
@@ -135,11 +137,12 @@ def train(
     torch.manual_seed(recipe.seed)
     config = network_config(recipe.network)
     network = _on_device(AnyIR(config), place)
+    origin = None if weights is None else _start_from(weights, network)
     averaged = _on_device(AnyIR(config), place).eval()
     state = new_state(recipe, network)
     if (out / STATE_FILE).exists():
         state.restore(out / STATE_FILE, recipe)
-    run = _Run(recipe, recipe_name, out, state, summary, place, max_minutes)
+    run = _Run(recipe, recipe_name, out, state, summary, place, max_minutes, origin)
     log = _Log(out / LOG_FILE, after_step=state.step)
     forward = torch.compile(network) if recipe.compile else network
     generator = Generator(place)
@@ -159,7 +162,7 @@ def train(
         batch = mixture.batch(stage.batch, stage.patch, generator)
         with torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             restored = forward(batch.degraded.to(memory_format=torch.channels_last))
-        loss = F.l1_loss(restored.float(), batch.clean)
+        loss = LOSSES[recipe.loss](restored.float(), batch.clean)
         loss.backward()
         if recipe.optimiser.gradient_clip:
             torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimiser.gradient_clip)
@@ -216,6 +219,7 @@ class _Run:
     data: dict[str, Any]
     device: torch.device
     max_minutes: float | None
+    origin: dict[str, Any] | None
 
     def share(self) -> float:
         """How much of the training is done, by steps or by time, whichever is further."""
@@ -235,6 +239,7 @@ class _Run:
             "minutes": round(self.state.seconds / 60, 1),
             "device": _device_name(self.device),
             "validation": {task: list(score) for task, score in scores.items()},
+            "started_from": self.origin,
         }
         header = {
             "name": self.recipe.network,
@@ -284,6 +289,17 @@ def _open_run(out: Path, recipe: Recipe, resume: bool) -> None:
 def _on_device(network: AnyIR, device: torch.device) -> AnyIR:
     """Channels-last memory: convolutions and channel norms are faster in it, on a CPU too."""
     return network.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def _start_from(weights: Path, network: AnyIR) -> dict[str, Any]:
+    """Give the network a checkpoint's weights; how those were trained, for the header of what comes out."""
+    checkpoint = load_checkpoint(weights)
+    if checkpoint.network != network.config:
+        raise ConfigurationError(
+            f"{weights}: its network is not the recipe's; choose weights of the same network"
+        )
+    network.load_state_dict(checkpoint.state)
+    return checkpoint.header.get("training", {"file": weights.name})
 
 
 def _set_modes(network: AnyIR, freeze_batch_norm: bool) -> None:

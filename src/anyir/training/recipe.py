@@ -113,6 +113,8 @@ class Recipe:
         stages: patch and batch size over the training, in order.
         warmup_steps: steps over which the learning rate rises linearly from 0.
         optimiser: the optimiser.
+        loss: ``l1``, the mean absolute error, or ``psnr``, the mean over images of the logarithm of their RMS error,
+            which counts a decibel the same on a nearly clean image as on a dark one.
         average_decay: decay of the exponential moving average of weights and statistics, which is what is kept.
         precision: ``bfloat16`` runs the network in mixed precision.
         compile: compile the network with ``torch.compile``.
@@ -127,6 +129,7 @@ class Recipe:
     stages: tuple[Stage, ...]
     warmup_steps: int = 200
     optimiser: Optimiser = field(default_factory=Optimiser)
+    loss: Literal["l1", "psnr"] = "l1"
     average_decay: float = 0.999
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
