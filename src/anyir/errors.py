@@ -11,9 +11,13 @@ from typing import ClassVar
 
 
 def shown(name: object) -> str:
-    """A file's name for a message: as it is, or escaped where it would break the line or the terminal."""
-    text = str(name)
-    return text if text.isprintable() else ascii(text)[1:-1]
+    """A file's name for a message, with escapes for what would break the line or the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(name))
+
+
+def reason(error: BaseException) -> str:
+    """Another library's error in its own words, on one line."""
+    return shown(" ".join(str(error).split())) or type(error).__name__
 
 
 class AnyirError(Exception):

@@ -54,6 +54,20 @@ def write_atomically(path: Path, content: bytes | Callable[[], bytes], *, overwr
         ) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for files to be written, and those above it, unless it is there.
+
+    Raises:
+        OutputError: something else is in its place, or the disk refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {shown(folder)}: {error.strerror or error}; choose another output"
+        ) from error
+
+
 def _exists(path: Path) -> OutputError:
     return OutputError(f"{shown(path)}: exists already; choose another name or allow overwriting")
 

@@ -34,6 +34,8 @@ def test_an_unknown_command_is_one_line_and_exit_code_2(anyir):
     [
         (OutputError("a.png exists"), 1, "anyir: a.png exists\n"),
         (DataError("no data"), 2, "anyir: no data\n"),
+        (PermissionError(13, "Permission denied", "a\n.png"), 1, "anyir: a\\n.png: Permission denied\n"),
+        (OSError("no file, but a reason"), 1, "anyir: no file, but a reason\n"),
         (KeyboardInterrupt(), 130, "anyir: interrupted\n"),
     ],
 )

@@ -113,12 +113,19 @@ def test_a_file_tells_what_its_header_says(anyir, make_weights):
         {},
         {"training": "long", "results": [1], "network": 3},
         {"training": {"minutes": "many", "samples": None, "data": 4}, "results": {"sets": {"x": 1, "y": {}}}},
+        {"results": {"sets": {"x": {"official": [1], "psnr": 30}}}},
     ],
 )
 def test_whatever_is_absent_or_strange_in_a_file_is_left_out(anyir, make_weights, header):
     code, out, err = anyir("info", make_weights(header))
     assert (code, err) == (0, "")
     assert "sha256" in out
+
+
+def test_a_file_cannot_command_the_terminal(anyir, make_weights):
+    _, out, _ = anyir("info", make_weights({"name": "\x1b[2Jmine", "network": {"width\n": 3}}))
+    assert out.startswith("\\x1b[2Jmine\n")
+    assert "width\\n 3" in out
 
 
 @pytest.mark.parametrize("name", ["absent.onnx", "nonsense"])

@@ -20,7 +20,7 @@ def folder(tmp_path):
             path = tmp_path / top / name
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"):
-                write_image(np.full((10, 12, 3), len(name) * 5, np.uint8), path)
+                write_image(np.full((10, 12, 3), len(name) * 5 % 256, np.uint8), path)
             else:
                 path.write_text("not a picture")
         return tmp_path / top
@@ -142,6 +142,15 @@ def test_two_files_of_one_name_are_refused_before_any_work(folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("system", ["darwin", "win32"])
+def test_names_that_differ_in_case_are_one_file_on_some_systems(folder, monkeypatch, tmp_path, system):
+    one, two = folder("A.jpg", top="one") / "A.jpg", folder("a.jpg", top="two") / "a.jpg"
+    assert len(plan([one, two], BatchSettings(output=tmp_path / "out")).jobs) == 2
+    monkeypatch.setattr("sys.platform", system)
+    with pytest.raises(UsageError, match=r"one/A.jpg and .*two/a.jpg would both be written to .*out/A.jpg;"):
+        plan([one, two], BatchSettings(output=tmp_path / "out"))
+
+
 def test_one_file_can_be_given_its_result_by_name(folder, tmp_path):
     source = folder("a.jpg") / "a.jpg"
     assert planned([source], output=tmp_path / "b.PNG") == {"in/a.jpg": "b.PNG"}
@@ -202,6 +211,26 @@ def test_wrong_paths_among_good_ones_are_failures_of_their_own(folder, tmp_path)
     assert [type(failure.error) for failure in made.failures] == [UnreadablePicture, UsageError]
 
 
+def test_a_name_that_the_system_refuses_is_a_failure_like_others(folder, tmp_path):
+    given, long = folder("a.jpg"), "n" * 300 + ".jpg"
+    made = plan([given / "a.jpg", tmp_path / long, given / "a.jpg" / "b.jpg"], BatchSettings())
+    assert [job.source for job in made.jobs] == [given / "a.jpg"]
+    assert [str(failure.error).split(": ")[1] for failure in made.failures] == [
+        "File name too long; check the path",
+        "Not a directory; check the path",
+    ]
+
+
+def test_an_output_that_the_system_refuses_is_a_failure_of_one_picture(folder, brighten, tmp_path):
+    given = folder("a.png", "n" * 245 + ".png")  # with ".restored" in it, longer than a name may be
+    outcomes = list(run(plan([given], BatchSettings()), brighten))
+    assert [outcome.status for outcome in outcomes] == ["restored", "failed"]
+    assert "File name too long" in str(outcomes[1].error)
+    (outcome,) = run(plan([given / "a.png"], BatchSettings(output=tmp_path / ("n" * 300))), brighten)
+    assert "cannot make the folder" in str(outcome.error)
+    assert len(brighten.engine.shapes) == 2, "too late for the long name only"
+
+
 @pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
 def test_strength_outside_its_range_is_refused(strength):
     with pytest.raises(UsageError, match="strength"):
@@ -243,11 +272,28 @@ def test_a_result_that_exists_costs_no_work_and_stays(folder, function_engine, t
     (tmp_path / "out" / "a.png").write_text("mine")
     engine = function_engine(lambda batch: batch)
     outcomes = list(run(plan([given], BatchSettings(output=tmp_path / "out")), Restorer(engine=engine)))
-    assert isinstance(outcomes[0].error, OutputError)
-    assert "--overwrite" in str(outcomes[0].error)
-    assert outcomes[1].error is None
+    assert [outcome.status for outcome in outcomes] == ["skipped", "restored"]
     assert len(engine.shapes) == 1
     assert (tmp_path / "out" / "a.png").read_text() == "mine"
+
+
+def test_a_file_that_the_user_named_is_not_taken_for_a_result(folder, brighten, tmp_path):
+    given = folder("a.png")
+    (tmp_path / "mine.png").write_text("mine")
+    (outcome,) = run(plan([given / "a.png"], BatchSettings(output=tmp_path / "mine.png")), brighten)
+    assert isinstance(outcome.error, OutputError)
+    assert "mine.png exists; use --overwrite" in str(outcome.error)
+    assert (tmp_path / "mine.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize("there", ["a.restored.png", "a.restored.compare.png"])
+def test_half_of_a_pair_is_not_taken_for_both(folder, brighten, there):
+    given = folder("a.png")
+    (given / there).write_text("mine")
+    (outcome,) = run(plan([given / "a.png"], BatchSettings(side_by_side=True)), brighten)
+    assert isinstance(outcome.error, OutputError)
+    assert f"{there} exists; use --overwrite" in str(outcome.error)
+    assert tree(given) == sorted(["a.png", there])
 
 
 def test_overwrite_replaces_a_result(folder, brighten, tmp_path):
@@ -353,7 +399,7 @@ def test_summary_and_report_count_every_input_once(folder, brighten, tmp_path):
     made = plan([given, tmp_path / "nowhere"], BatchSettings(output=tmp_path / "out"))
     outcomes = [outcome for outcome, _ in zip(run(made, brighten), range(2), strict=False)]
     summary = summarise(made, outcomes)
-    assert (summary.planned, summary.restored, summary.failed) == (3, 1, 2)
+    assert (summary.planned, summary.restored, summary.skipped, summary.failed) == (3, 1, 0, 2)
     assert summary.megapixels == pytest.approx(12 * 10 / 1e6)
     assert summary.seconds == sum(outcome.seconds for outcome in outcomes) > 0
     content = report(made, outcomes)
@@ -371,6 +417,11 @@ def test_summary_and_report_count_every_input_once(folder, brighten, tmp_path):
     assert fourth["input"] == str(given / "c.png")
     assert content["totals"]["interrupted"] is True
     assert content["settings"]["output"] == str(tmp_path / "out")
+
+    again = [outcome for outcome, _ in zip(run(made, brighten), range(2), strict=False)]
+    summary = summarise(made, again)
+    assert (summary.restored, summary.skipped, summary.failed, summary.megapixels) == (0, 1, 2, 0)
+    assert report(made, again)["pictures"][0]["status"] == "skipped"
 
 
 def test_comparison_keeps_transparency_and_is_grey_only_if_both_are():

@@ -214,3 +214,34 @@ for path in sys.argv[1:]:
         pass
 """
     assert python(code, good, failing_model, truncated) == ""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the process's memory from /proc")
+def test_a_second_run_of_a_size_takes_no_more_memory_than_the_first(python, tmp_path):
+    code = """
+import re, sys, numpy as np
+from onnx import TensorProto, helper, save
+from anyir.inference import OnnxEngine
+
+def peak_mb():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+
+ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ("n", 3, "h", "w")) for name in ("x", "y")]
+nodes = [helper.make_node("Concat", ["x"] * 16, ["wide"], axis=1), helper.make_node("Sin", ["wide"], ["sin"]),
+    helper.make_node("Cos", ["wide"], ["cos"]), helper.make_node("Mul", ["sin", "cos"], ["both"]),
+    helper.make_node("Split", ["both"], ["y"] + [f"rest{i}" for i in range(15)], axis=1, num_outputs=16)]
+model = helper.make_model(helper.make_graph(nodes, "wide", ends[:1], ends[1:]),
+    opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+save(model, sys.argv[1])
+run = OnnxEngine(sys.argv[1], "cpu", threads=1)
+picture = np.zeros((1, 3, 512, 512), np.float32)
+before = peak_mb()
+run(picture)
+first = peak_mb()
+run(picture)
+run(picture)
+print(first - before, peak_mb() - first)
+"""
+    first, more = map(float, python(code, tmp_path / "wide.onnx").split())
+    assert first > 100, "48 channels of 512×512 in float32, more than twice over"
+    assert more < 0.2 * first

@@ -5,6 +5,7 @@ Only light imports at the top of this module and of the command modules: ``anyir
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from anyir.apps.export import export
 from anyir.apps.info import info
 from anyir.apps.restore import restore
 from anyir.apps.train import train
-from anyir.errors import AnyirError
+from anyir.errors import AnyirError, reason
 
 _CommandLineError: Final[Any] = typer.BadParameter.__mro__[2]
 """What typer raises for a command line it cannot parse: ``click.ClickException`` in some versions, private in
@@ -55,6 +56,12 @@ def _anyir(  # pyright: ignore[reportUnusedFunction]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 some failed, 2 usage or configuration, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (
+        sys.stdout,
+        sys.stderr,
+    ):  # a pipe may know fewer letters than a picture's name, or than we print
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _run(given or ["--help"])
         sys.stdout.flush()
@@ -79,6 +86,13 @@ def _run(arguments: list[str]) -> int:
         message = " ".join(error.format_message().split()).rstrip(".")
         complain(f"{message}; see: {command} --help")
         return error.exit_code
+    except OSError as error:  # where the system refuses a file that no room foresaw, it says which and why
+        if isinstance(error, BrokenPipeError):
+            raise
+        complain(
+            f"{error.filename}: {error.strerror}" if error.filename and error.strerror else reason(error)
+        )
+        return AnyirError.exit_code
     except Interrupted as interruption:
         complain(interruption)
         return INTERRUPTED

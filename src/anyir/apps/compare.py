@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from anyir.errors import ShapeMismatch, UsageError
+from anyir.apps.options import protect_inputs
+from anyir.errors import ShapeMismatch
 
 
 def compare(
@@ -24,9 +24,7 @@ def compare(
     from anyir.inference.batch import compare_pictures
     from anyir.picture import read, write
 
-    for source in (before, after):
-        if os.path.realpath(source) == os.path.realpath(output):
-            raise UsageError(f"{output}: the result would replace an input; choose another output")
+    protect_inputs(output, before, after)
     left, right = read(before), read(after)
     if (left.width, left.height) != (right.width, right.height):
         raise ShapeMismatch(

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol
 
-from anyir.errors import OutputError
-from anyir.files import write_atomically
+from anyir.errors import shown
+from anyir.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -26,17 +26,12 @@ class Interrupted(Exception):
 
 def say(message: str) -> None:
     """One line on the standard error."""
-    print(_one_line(message), file=sys.stderr, flush=True)
+    print(shown(message), file=sys.stderr, flush=True)
 
 
 def complain(message: object) -> None:
     """One line on the standard error for what went wrong."""
     say(f"anyir: {message}")
-
-
-def _one_line(message: str) -> str:
-    """File names may hold anything: line breaks and control characters become visible."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in message)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -45,10 +40,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OutputError: the folder or the disk refuses.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {path.parent}: {error.strerror or error}") from error
+    make_folder(path.parent)
     write_atomically(path, text.encode())
 
 
@@ -98,7 +90,9 @@ class _Lines(_Silence):
 
     def end(self, outcome: Outcome) -> None:
         self._done += 1
-        if outcome.error is None:
+        if outcome.status == "skipped":
+            result = f"{outcome.source} skipped: {outcome.output} exists"
+        elif outcome.error is None:
             size = f"{outcome.width}x{outcome.height}"
             result = f"{outcome.source} -> {outcome.output} ({size}, {outcome.seconds:.1f} s)"
         else:
@@ -123,7 +117,7 @@ class _Bar(_Silence):
 
     def begin(self, source: Path) -> None:
         count = f"picture {self._done + 1} of {self._pictures}"
-        self._progress.update(self._task, picture=_one_line(source.name), count=count)
+        self._progress.update(self._task, picture=shown(source.name), count=count)
 
     def tile(self, done: int, total: int) -> None:
         count = f"picture {self._done + 1} of {self._pictures}, tile {done} of {total}"

@@ -12,6 +12,7 @@ import typer
 
 from anyir.apps.console import say
 from anyir.apps.extras import require_extra
+from anyir.apps.options import protect_inputs
 from anyir.errors import UsageError
 
 if TYPE_CHECKING:  # torch takes seconds to import: only the command itself does
@@ -170,8 +171,7 @@ def degrade(
     """
     steps = [parse_kind(text) for text in kind]
     require_extra("train", ("torch",), "degrade")
-    if output.exists() and path.exists() and output.samefile(path):
-        raise UsageError(f"{output}: this is the original, which is never written to; give -o another name")
+    protect_inputs(output, path)
     from anyir.picture import read, write
 
     write(degrade_picture(read(path), steps, seed), output, overwrite=overwrite)

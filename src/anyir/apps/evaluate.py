@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 import typer
 
 from anyir.apps.extras import require_extra
+from anyir.apps.options import tile_size
 from anyir.errors import DataError, OutputError, UsageError
+from anyir.files import make_folder
 
 if TYPE_CHECKING:
     from anyir.evaluation.protocol import Protocol, Restore
@@ -63,11 +66,11 @@ def evaluate(
     from anyir.evaluation.sets import select_sets
 
     protocol = _protocol(seed, noise_rounding)
-    tile_size = _tile_size(tile)
+    side = tile_size(tile)
     found, absent = _find(data, select_sets(suite, only or ()))
     if output is not None:
         _prepare(output, overwrite)
-    restore, about, ran = _restore_function(weights, device, tile_size, threads)
+    restore, about, ran = _restore_function(weights, device, side, threads)
     sets = _evaluate_all(found, restore, protocol)
     results = Results(
         command=_command(
@@ -112,23 +115,12 @@ def _protocol(seed: int, noise_rounding: str) -> Protocol:
         raise UsageError(f"--noise-rounding {noise_rounding!r}: must be 'round' or 'truncate'") from None
 
 
-def _tile_size(tile: str) -> TileSize:
-    if tile == "auto":
-        return "auto"
-    if not tile.isdecimal():
-        raise UsageError(f"--tile {tile!r}: must be 'auto' or a number of pixels")
-    return int(tile)
-
-
 def _prepare(output: Path, overwrite: bool) -> None:
     """Make the folder and look for older results: before the work, not after it."""
-    existing = [output / name for name in RESULT_FILES if (output / name).exists()]
+    existing = [output / name for name in RESULT_FILES if os.path.lexists(output / name)]
     if existing and not overwrite:
         raise OutputError(f"{existing[0]} exists already; give --overwrite or another folder")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {output}: {error.strerror or error}") from error
+    make_folder(output)
 
 
 def _find(

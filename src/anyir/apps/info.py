@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from anyir.errors import shown
+
 if TYPE_CHECKING:
     from anyir.inference import ModelFacts, WeightsFile
     from anyir.inference.weights import Catalogue
@@ -36,7 +38,7 @@ def info(
         else:
             lines = _describe_file(resolve(name))
     for line in lines:
-        print(line)
+        print(shown(line))  # a file of unknown origin may hold what would command the terminal
 
 
 def _list_models(catalogue: Catalogue) -> Iterator[str]:
@@ -122,7 +124,8 @@ def _describe_results(results: Mapping[str, Any]) -> Iterator[str]:
     if sets:
         rows = [("test set", "pictures", "input PSNR dB", "restored PSNR dB", "SSIM", "protocol")]
         for name, scores in sets.items():
-            protocol = {True: "as published", False: "our own"}.get(scores.get("official", ""), "-")
+            official = scores.get("official")
+            protocol = "as published" if official is True else "our own" if official is False else "-"
             before, after = (_figure(scores.get(key), 2) for key in ("input_psnr", "psnr"))
             rows.append(
                 (

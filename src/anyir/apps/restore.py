@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from anyir._version import __version__
 from anyir.apps.console import Interrupted, batch_progress, complain, say, write_text
+from anyir.apps.options import tile_size
 from anyir.errors import UsageError
 
 if TYPE_CHECKING:
@@ -84,6 +86,9 @@ def restore(
     a.jpg and a.png written as PNG become a.jpg.png and a.png.png.
     Of several folders, each gets its own folder under the output.
 
+    A picture whose result is there already is skipped: stopped, the
+    same command goes on where it was.
+
     Exit codes: 0 all done; 1 some failed, listed at the end;
     2 wrong usage or nothing to restore; 130 interrupted.
     """
@@ -93,7 +98,7 @@ def restore(
 
     if report is not None and report.suffix.lower() != ".json":
         raise UsageError(f"--report {report}: must end in .json, so that it never replaces a picture")
-    if report is not None and report.is_dir():
+    if report is not None and os.path.isdir(report):
         raise UsageError(f"--report {report}: is a folder; give a file's name")
     settings = BatchSettings(
         output=output,
@@ -104,7 +109,7 @@ def restore(
         overwrite=overwrite,
     )
     plan = make_plan(paths, settings)  # before the weights are loaded: a wrong path is told at once
-    restorer = Restorer(weights, device=device.value, tile=_tile(tile), threads=threads)
+    restorer = Restorer(weights, device=device.value, tile=tile_size(tile), threads=threads)
     outcomes, interrupted = _run(plan, restorer, quiet)
     _tell(plan, outcomes, restorer, quiet)
     if report is not None:
@@ -117,15 +122,6 @@ def restore(
         )
     if plan.failures or any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
-
-
-def _tile(text: str) -> int | Literal["auto"]:
-    if text == "auto":
-        return "auto"
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(f"--tile {text}: must be auto or a whole number of pixels") from None
 
 
 def _run(plan: Plan, restorer: Restorer, quiet: bool) -> tuple[list[Outcome], bool]:
@@ -159,10 +155,11 @@ def _tell(plan: Plan, outcomes: list[Outcome], restorer: Restorer, quiet: bool) 
             complain(outcome.error)
     if not quiet:
         summary = summarise(plan, outcomes)
+        skipped = f", {summary.skipped} skipped (already there)" if summary.skipped else ""
         failed = f", {summary.failed} failed" if summary.failed else ""
         pictures = "1 picture" if summary.restored == 1 else f"{summary.restored} pictures"
         say(
-            f"{pictures} restored{failed}: {summary.seconds:.1f} s, "
+            f"{pictures} restored{skipped}{failed}: {summary.seconds:.1f} s, "
             f"{summary.megapixels_per_second:.2f} megapixels/s, {restorer.provider}, weights {restorer.name}"
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from anyir.errors import AnyirError, OutputError
+from anyir.files import make_folder
 from anyir.inference.batch_plan import BatchSettings, Job, Outcome, Plan
 from anyir.inference.restorer import Restorer
 from anyir.picture import Picture, read, side_by_side, write
@@ -21,9 +23,8 @@ def run(
 ) -> Iterator[Outcome]:
     """Restore the pictures of ``plan`` one after the other; a failure is an outcome, and the others go on.
 
-    Each result appears under its name complete or not at all, also when the run is interrupted. A result that
-    exists is left alone without reading its picture, unless the settings overwrite, so that the same run
-    started again goes on where it was stopped.
+    Each result appears under its name complete or not at all, also when the run is interrupted. A picture whose
+    result exists is skipped without being read, unless the settings overwrite.
 
     Args:
         plan: from :func:`plan`.
@@ -54,7 +55,9 @@ def _run_one(
             on_progress(job, done, total)
 
     try:
-        _check_outputs(job, settings.overwrite)
+        if _is_done(job, settings):
+            return Outcome(job.source, job.output, skipped=True)
+        make_folder(job.output.parent)
         degraded = read(job.source)
         width, height = degraded.width, degraded.height
         restored = restorer(degraded, strength=settings.strength, on_tile=on_tile)
@@ -88,17 +91,16 @@ def compare_pictures(before: Picture, after: Picture) -> Picture:
     return replace(before, pixels=pixels, alpha=alpha, grey=before.grey and after.grey)
 
 
-def _check_outputs(job: Job, overwrite: bool) -> None:
-    """Find out before the work whether its results can be kept; makes their folder."""
-    for output in job.outputs:
-        if not overwrite and os.path.lexists(output):
-            raise OutputError(f"{output} exists; use --overwrite to replace it")
-    try:
-        job.output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the folder {job.output.parent}: {error.strerror or error}; choose another output"
-        ) from error
+def _is_done(job: Job, settings: BatchSettings) -> bool:
+    """Whether the results are there already and stay.
+
+    Raises:
+        OutputError: what is there cannot count as done: half of a pair, or the very file that the user named.
+    """
+    there = () if settings.overwrite else tuple(filter(os.path.lexists, job.outputs))
+    if there and (there != job.outputs or job.output == settings.output):
+        raise OutputError(f"{there[0]} exists; use --overwrite to replace it")
+    return bool(there)
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ class Summary:
 
     Attributes:
         planned: pictures that were to be restored.
-        restored: pictures that have a result.
+        restored: pictures that this run has made a result of.
+        skipped: pictures left alone because their result was there.
         failed: pictures and paths that have none, for a reason; an interrupted run leaves others besides.
         seconds: spent on all of them, without loading the weights.
         megapixels: restored, in millions of pixels.
@@ -115,6 +118,7 @@ class Summary:
 
     planned: int
     restored: int
+    skipped: int
     failed: int
     seconds: float
     megapixels: float
@@ -127,11 +131,13 @@ class Summary:
 
 def summarise(plan: Plan, outcomes: Sequence[Outcome]) -> Summary:
     """Count what :func:`run` gave so far, together with the plan's own failures."""
-    restored = [outcome for outcome in outcomes if outcome.error is None]
+    restored = [outcome for outcome in outcomes if outcome.status == "restored"]
+    count = Counter(outcome.status for outcome in (*outcomes, *plan.failures))
     return Summary(
         planned=len(plan.jobs),
-        restored=len(restored),
-        failed=len(outcomes) - len(restored) + len(plan.failures),
+        restored=count["restored"],
+        skipped=count["skipped"],
+        failed=count["failed"],
         seconds=sum(outcome.seconds for outcome in outcomes),
         megapixels=sum(outcome.width * outcome.height for outcome in restored) / 1e6,
     )
@@ -140,7 +146,8 @@ def summarise(plan: Plan, outcomes: Sequence[Outcome]) -> Summary:
 def report(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """A run as plain JSON values: totals, the settings of ``plan``, and one entry for every input.
 
-    The status of a picture is "restored", "failed", or "not started" where the run was interrupted before it.
+    The status of a picture is "restored", "skipped", "failed", or "not started" where the run was interrupted
+    before it.
     """
     summary = summarise(plan, outcomes)
     not_started = [Outcome(job.source, job.output) for job in plan.jobs[len(outcomes) :]]
@@ -154,8 +161,7 @@ def report(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         },
         "settings": settings,
         "pictures": [
-            *(_entry(outcome, "failed" if outcome.error else "restored") for outcome in outcomes),
-            *(_entry(outcome, "failed") for outcome in plan.failures),
+            *(_entry(outcome, outcome.status) for outcome in (*outcomes, *plan.failures)),
             *(_entry(outcome, "not started") for outcome in not_started),
         ],
     }

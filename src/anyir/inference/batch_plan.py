@@ -9,7 +9,9 @@ The rules, all applied before any picture is opened:
   are kept under it; where several folders are given, each gets a folder of its own name there.
 - Two inputs that would get one name keep their own suffixes in it: ``a.jpg`` and ``a.png`` written as PNG
   become ``a.jpg.png`` and ``a.png.png``. If that does not part them, the run is refused.
-- A result never takes the place of an input, and of another file only if ``overwrite`` is set.
+- A result never takes the place of an input, and of another file only if ``overwrite`` is set: an input whose
+  result is there already is skipped, so that the same run started again goes on where it was stopped. Only where
+  the user named that very file, or one half of a pair is there, is it a failure.
 - A path without pictures is a failure among others, and refuses the run where no picture is left.
 """
 
@@ -83,6 +85,7 @@ class Outcome:
         height: likewise.
         seconds: reading, restoring and writing.
         error: why there is no result; None if there is one.
+        skipped: there was one already, and it was left as it is.
     """
 
     source: Path
@@ -91,6 +94,12 @@ class Outcome:
     height: int = 0
     seconds: float = 0.0
     error: AnyirError | None = None
+    skipped: bool = False
+
+    @property
+    def status(self) -> Literal["restored", "skipped", "failed"]:
+        """What became of it, in one word."""
+        return "failed" if self.error is not None else "skipped" if self.skipped else "restored"
 
 
 @dataclass(frozen=True)
@@ -143,8 +152,8 @@ def plan(paths: Sequence[Path], settings: BatchSettings) -> Plan:
 
 def _output_file(paths: Sequence[Path], settings: BatchSettings) -> Path | None:
     """The output if it is one file's name, None if it is a folder or not given."""
-    output, single_file = settings.output, len(paths) == 1 and not paths[0].is_dir()
-    if output is None or output.is_dir():
+    output, single_file = settings.output, len(paths) == 1 and not os.path.isdir(paths[0])
+    if output is None or os.path.isdir(output):
         return None
     suffix = output.suffix.lower()
     if single_file and suffix in SUFFIXES:
@@ -153,7 +162,7 @@ def _output_file(paths: Sequence[Path], settings: BatchSettings) -> Path | None:
                 f"{output}: its suffix and the format {settings.format} disagree; drop one of them"
             )
         return output
-    if output.exists():
+    if os.path.exists(output):
         raise UsageError(f"{output}: a file, where a folder for the results is needed; choose another output")
     if suffix in SUFFIXES:
         raise UsageError(f"{output}: one picture's name, but there may be several; give a folder instead")
@@ -180,7 +189,7 @@ class _Places:
 
     def behind(self, path: Path) -> str:
         """The file that is read or written under that name: links are followed."""
-        return self._comparable(os.path.realpath(path)) if path.is_symlink() else self.of(path)
+        return self._comparable(os.path.realpath(path)) if os.path.islink(path) else self.of(path)
 
     @staticmethod
     def _comparable(place: str) -> str:
@@ -189,20 +198,31 @@ class _Places:
 
 def _find(paths: Sequence[Path], settings: BatchSettings, places: _Places) -> _Search:
     search = _Search()
-    several_folders = sum(path.is_dir() for path in paths) > 1
+    several_folders = sum(os.path.isdir(path) for path in paths) > 1
     for path in paths:
-        if path.is_dir():
+        if os.path.isdir(path):
             top = Path(path.resolve().name) if several_folders else Path()
             _find_in_folder(path, top, settings, search)
-        elif path.is_file():
+        elif os.path.isfile(path):
             search.inputs.append(_Input(path, Path(path.name)))
         elif os.path.lexists(path):
             search.fail(path, UnreadablePicture(f"{path}: neither a file nor a folder; give a picture"))
         else:
-            search.fail(path, UnreadablePicture(f"{path}: no such file or folder; check the path"))
+            search.fail(path, UnreadablePicture(f"{path}: {_why_not(path)}; check the path"))
     first_of = {places.of(found.source): found for found in reversed(search.inputs)}
     search.inputs = [found for found in search.inputs if first_of[places.of(found.source)] is found]
     return search
+
+
+def _why_not(path: Path) -> str:
+    """Why there is nothing to be seen under this name."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:  # a folder that may not be entered, a name too long
+        return getattr(error, "strerror", None) or str(error)
+    return "no such file or folder"
 
 
 def _find_in_folder(folder: Path, top: Path, settings: BatchSettings, search: _Search) -> None:
@@ -224,8 +244,8 @@ def _find_in_folder(folder: Path, top: Path, settings: BatchSettings, search: _S
             if not name.startswith(".") and os.path.realpath(place / name) != excluded
         )
         for name in sorted(names):
-            if _is_picture_name(name) and ((place / name).is_file() or not (place / name).exists()):
-                source = place / name
+            source = place / name
+            if _is_picture_name(name) and (os.path.isfile(source) or not os.path.exists(source)):
                 search.inputs.append(_Input(source, top / source.relative_to(folder)))
     if (len(search.inputs), len(search.failures)) == before:
         where = (
@@ -252,8 +272,8 @@ def _name_outputs(
     keeping: set[int] = set()
     while clashing := _clashing(jobs, places):
         if clashing <= keeping:
-            name = first[min(clashing)].output
-            one, other = [job.source for job in first if job.output == name][:2]
+            one, other = _first_clash([jobs[index] for index in sorted(clashing)], places)
+            name = next(job.output for job in first if job.source == one)
             raise UsageError(
                 f"{one} and {other} would both be written to {name}; give the folder above them with "
                 "--recursive, or restore them into separate folders"
@@ -274,6 +294,17 @@ def _clashing(jobs: Sequence[Job], places: _Places) -> set[int]:
     return {
         i for i, job in enumerate(jobs) if any(claims[places.behind(output)] > 1 for output in job.outputs)
     }
+
+
+def _first_clash(jobs: Sequence[Job], places: _Places) -> tuple[Path, Path]:
+    """Two inputs, out of jobs that all clash, whose results would be one file."""
+    claimed: dict[str, Job] = {}
+    for job in jobs:
+        for output in job.outputs:
+            other = claimed.setdefault(places.behind(output), job)
+            if other is not job:
+                return other.source, job.source
+    raise AssertionError("no two of these jobs write the same file")
 
 
 def _job(found: _Input, settings: BatchSettings, output_file: Path | None, *, keep_suffix: bool) -> Job:

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from anyir.errors import EngineUnavailable, UsageError, WeightsDamaged, WeightsNotFound
+from anyir.errors import EngineUnavailable, UsageError, WeightsDamaged, WeightsNotFound, reason
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 
@@ -68,7 +68,7 @@ class OnnxEngine:
         if threads is not None and threads < 1:
             raise UsageError(f"threads = {threads}: must be at least 1")
         self.path: Final = Path(path)
-        if not self.path.is_file():
+        if not os.path.isfile(self.path):
             raise WeightsNotFound(f"{self.path}: no such file; give the path of an ONNX model")
         self._session: Final = _open_session(self.path, device, threads or usable_cores())
         self._input, self._output = _check_interface(self.path, self._session)
@@ -87,7 +87,7 @@ class OnnxEngine:
             height, width = batch.shape[2:]
             raise EngineUnavailable(
                 f"{self.path.name} failed on a tile of {width}x{height} pixels ({self.provider}): "
-                f"{_one_line(error)}; try a smaller tile or the device 'cpu'"
+                f"{reason(error)}; try a smaller tile or the device 'cpu'"
             ) from error
 
 
@@ -119,7 +119,7 @@ def _open_session(path: Path, device: Device, threads: int) -> Any:  # noqa: ANN
         import onnxruntime  # here, not above: loading it takes longer than `anyir --help` may
     except ImportError as error:
         raise EngineUnavailable(
-            f"ONNX Runtime cannot be loaded ({_one_line(error)}); reinstall it with: pip install "
+            f"ONNX Runtime cannot be loaded ({reason(error)}); reinstall it with: pip install "
             "--force-reinstall onnxruntime (on Windows it needs the Microsoft Visual C++ Redistributable)"
         ) from error
     onnxruntime.set_default_logger_severity(_FATAL)
@@ -127,6 +127,9 @@ def _open_session(path: Path, device: Device, threads: int) -> Any:  # noqa: ANN
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1  # the network is one chain: parallel branches would fight over the cores
+    # From the second run of a shape on, a pattern takes one block for everything beside what is held already: half
+    # as much memory again for every size of tile, and no time saved.
+    options.enable_mem_pattern = False
 
     def open_with(*providers: str) -> Any:  # noqa: ANN401
         # Its own fallback would print, and change the provider behind our back in the middle of a run.
@@ -134,25 +137,25 @@ def _open_session(path: Path, device: Device, threads: int) -> Any:  # noqa: ANN
             str(path), sess_options=options, providers=list(providers), enable_fallback=0
         )
 
-    reason = "this build of ONNX Runtime has no CUDA"
+    no_cuda = "this build of ONNX Runtime has no CUDA"
     if device != "cpu" and CUDA in onnxruntime.get_available_providers():
         try:
             session = open_with(CUDA, CPU)
             if device == "auto" or CUDA in session.get_providers():
                 return session
-            reason = "ONNX Runtime could not load its CUDA libraries"
+            no_cuda = "ONNX Runtime could not load its CUDA libraries"
         except Exception as error:  # as above; whether CUDA or the file is at fault, the CPU will tell
-            reason = _one_line(error)
+            no_cuda = reason(error)
     try:
         session = open_with(CPU)
     except Exception as error:
         raise WeightsDamaged(
-            f"{path}: not an ONNX model that ONNX Runtime can load ({_one_line(error)}); "
+            f"{path}: not an ONNX model that ONNX Runtime can load ({reason(error)}); "
             "get the file again, or make one with: anyir export"
         ) from error
     if device == "cuda":
         raise EngineUnavailable(
-            f"device 'cuda' is not available: {reason}; install onnxruntime-gpu in place of onnxruntime, "
+            f"device 'cuda' is not available: {no_cuda}; install onnxruntime-gpu in place of onnxruntime, "
             "with the CUDA version it needs, or use the device 'cpu'"
         )
     return session
@@ -196,7 +199,3 @@ def _read_header(path: Path, session: Any) -> dict[str, Any]:  # noqa: ANN401
     if not isinstance(header, dict):
         raise WeightsDamaged(f"{path}: its header is not a JSON object; get the file again")
     return header
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

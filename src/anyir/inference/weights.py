@@ -142,7 +142,7 @@ def resolve(name_or_file: str | Path, folder: Path | None = None) -> WeightsFile
     facts = catalogue.models.get(catalogue.default if name_or_file == DEFAULT else name_or_file)
     if facts is not None:
         return _resolve_shipped(facts, catalogue, folder)
-    if Path(name_or_file).is_file():
+    if os.path.isfile(name_or_file):
         return _resolve_file(Path(name_or_file))
     raise WeightsNotFound(
         f"no weights are called {name_or_file!r}, nor is there such a file; {_choice(catalogue)}"
@@ -175,8 +175,8 @@ def _resolve_file(path: Path) -> WeightsFile:
             f"{path} is a training checkpoint, which the engine cannot run; "
             f"export it first: anyir export {path} -o {path.with_suffix('.onnx').name}"
         )
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
+    if not os.path.isfile(path):
+        what = "is a folder" if os.path.isdir(path) else "no such file"
         raise WeightsNotFound(f"{path}: {what}; name an ONNX file, or weights of anyir such as 'default'")
     return WeightsFile(path.stem, path, None)
 

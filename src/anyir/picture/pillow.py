@@ -12,8 +12,6 @@ from typing import Final
 
 from PIL import Image, ImageFile
 
-from anyir.errors import shown
-
 PILLOW_ERRORS: Final = (
     ArithmeticError,
     AssertionError,
@@ -29,11 +27,6 @@ PILLOW_ERRORS: Final = (
     zlib.error,
 )
 """What Pillow's parsers raise on damaged or hostile bytes. Catch it around calls of Pillow only."""
-
-
-def reason(error: BaseException) -> str:
-    """An error's own words on one line."""
-    return shown(" ".join(str(error).split())) or type(error).__name__
 
 
 class _Terms:

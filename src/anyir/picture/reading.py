@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from anyir.errors import PictureError, PictureTooLarge, UnreadablePicture, UnsupportedPicture, shown
+from anyir.errors import PictureError, PictureTooLarge, UnreadablePicture, UnsupportedPicture, reason, shown
 from anyir.picture.containers import png_facts, sniff, sniff_foreign, webp_facts
 from anyir.picture.limits import MAX_PIXELS, check_pixels
 from anyir.picture.orientation import make_upright, stored_view, turns
-from anyir.picture.pillow import PILLOW_ERRORS, on_our_terms, reason
+from anyir.picture.pillow import PILLOW_ERRORS, on_our_terms
 from anyir.picture.tiff_tags import exif_of_tiff
 from anyir.picture.types import Metadata, Picture
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from anyir.errors import OutputError, PictureTooLarge, ShapeMismatch, UnsupportedPicture, shown
+from anyir.errors import OutputError, PictureTooLarge, ShapeMismatch, UnsupportedPicture, reason, shown
 from anyir.files import write_atomically
 from anyir.picture.limits import FORMATS, MAX_SIDE, SUFFIXES
 from anyir.picture.orientation import EXIF_PREFIX
-from anyir.picture.pillow import PILLOW_ERRORS, on_our_terms, reason
+from anyir.picture.pillow import PILLOW_ERRORS, on_our_terms
 from anyir.picture.tiff_tags import append_directories, tags_for_tiff
 from anyir.picture.types import Metadata, Picture
 
 _LOSSY_QUALITY: Final = 95
+_COARSEST_QUALITY: Final = 90
 _FULL_CHROMA: Final = 0
 _TIFF_COMPRESSIONS: Final = frozenset({"raw", "packbits", "tiff_lzw", "tiff_adobe_deflate"})
 _TIFF_DEFAULT: Final = "tiff_adobe_deflate"
@@ -34,7 +36,8 @@ _LUMA: Final = (
 def encode(picture: Picture, format: str | None = None) -> bytes:
     """A picture as the bytes of a file, by default in the format it was read from.
 
-    JPEG to JPEG keeps quantisation tables and colour subsampling; anything else to JPEG is quality 95, 4:4:4.
+    JPEG to JPEG keeps colour subsampling and the quantisation tables, but for steps coarser than quality 90 has:
+    those would put back the very artefacts that were restored. Anything else to JPEG is quality 95, 4:4:4.
     WebP is lossless if the picture was a lossless WebP, else quality 95. TIFF keeps a lossless compression,
     else takes deflate. Alpha is exact in every format that has it.
 
@@ -181,6 +184,18 @@ def _webp_coding(metadata: Metadata) -> dict[str, Any]:
 def _jpeg_coding(metadata: Metadata, *, grey: bool) -> dict[str, Any]:
     if metadata.jpeg_tables is None:
         return {"quality": _LOSSY_QUALITY, "subsampling": _FULL_CHROMA}
-    tables = metadata.jpeg_tables[:1] if grey else metadata.jpeg_tables
+    kept = metadata.jpeg_tables[:1] if grey else metadata.jpeg_tables
+    coarsest = _coarsest_tables()
+    tables = [np.minimum(table, coarsest[min(index, 1)]).tolist() for index, table in enumerate(kept)]
     subsampling = _FULL_CHROMA if metadata.jpeg_subsampling is None else metadata.jpeg_subsampling
-    return {"qtables": [list(table) for table in tables], "subsampling": subsampling}
+    return {"qtables": tables, "subsampling": subsampling}
+
+
+@cache
+def _coarsest_tables() -> tuple[list[int], list[int]]:
+    """The standard's tables for brightness and colour at :data:`_COARSEST_QUALITY`, as the encoder scales them."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, format="JPEG", quality=_COARSEST_QUALITY)
+    with Image.open(buffer, formats=["JPEG"]) as image:
+        tables: dict[int, list[int]] = getattr(image, "quantization")  # noqa: B009 - of JPEG images only
+        return tables[0], tables[1]
