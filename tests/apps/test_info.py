@@ -16,6 +16,7 @@ TRAINING = {
     "steps": 75_000,
     "minutes": 89.6,
     "device": "NVIDIA H200",
+    "started_from": {"recipe": "first-try", "samples": 35_840, "data": {"pictures": 3}, "started_from": None},
 }
 RESULTS = {
     "file": "results/anyir-s.json",
@@ -77,6 +78,8 @@ def test_a_shipped_model_tells_its_training_and_results(anyir, catalogue, name):
     trained = "recipe five-degradations, network anyir-s, 1,200,000 samples, 75,000 steps, 90 minutes, "
     trained += "on NVIDIA H200"
     assert ["trained", trained] in lines
+    assert ["starting from", "recipe first-try, 35,840 samples"] in lines
+    assert sum(line[0] == "training data" for line in lines) == 1
     assert ["training data", "5,144 pictures, wed 4744, bsd400 400"] in lines
     assert ["results", "results/anyir-s.json"] in lines
     assert ["CBSD68 noise 25", "68", "20.42", "30.57", "0.8765", "as published"] in lines

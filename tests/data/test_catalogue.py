@@ -87,6 +87,20 @@ def test_an_empty_folder_is_named(own_copy):
         load_pictures(own_copy, ["photos"])
 
 
+def test_pairs_without_degraded_pictures_are_named(own_copy):
+    for path in (own_copy / "train/lowlight/low").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match=r"lowlight.low: no pictures"):
+        load_pictures(own_copy, ["lowlight"])
+
+
+def test_few_pictures_are_all_for_training(own_copy):
+    for number in range(5, 8):
+        (own_copy / f"train/clean/photos/p{number}.png").unlink()
+    training, validation = load_pictures(own_copy, ["photos"])
+    assert (training.counts(), validation.counts(), validation.smallest_side) == ({"photos": 5}, {}, 0)
+
+
 def test_a_missing_partner_is_named(own_copy):
     (own_copy / "train/rain_real/clean/s3.png").unlink()
     with pytest.raises(DataError, match=r"s3_rain-0\.png: no clean picture named 's3'"):

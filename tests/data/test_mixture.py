@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from anyir.data.catalogue import load_pictures
-from anyir.data.mixture import TASKS, Mixture, sources_of
+from anyir.data.mixture import TASKS, Mixture, _on_host, sources_of
 from anyir.errors import ConfigurationError
 
 TINY = ("bsds", "photos", "street", "lowlight", "blur", "noise_real", "rain_real")
@@ -48,6 +51,48 @@ def test_shares_are_kept_to_within_one_sample(pictures, tasks_on_tiny_sets):
         assert unchanged == 6
     small = [mixture.batch(1, 32, seeded(seed)) for seed in range(40)]
     assert 20 <= sum(torch.equal(d, c) for d, c in small) <= 38  # three of four
+
+
+class HostReads(TorchDispatchMode):
+    """Records what makes the host wait for an accelerator: values read from it, copied to it, or checked by it."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func._schema.name
+        if any(word in name for word in ("_local_scalar_dense", "lift_fresh", "linalg", "nonzero")):
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_recorder_of_host_reads_sees_them():
+    matrix = torch.eye(2)
+    with HostReads() as reads:
+        float(matrix[0, 0]), torch.tensor([1.0]), torch.linalg.inv(matrix), matrix[matrix > 0]
+    assert len(set(reads.found)) >= 4
+
+
+def test_making_a_batch_never_makes_the_host_wait_for_the_device(pictures, tasks_on_tiny_sets):
+    mixture = Mixture(dict.fromkeys(tasks_on_tiny_sets, 1.0), pictures)
+    mixture.batch(len(mixture.tasks), 32, seeded())  # what is copied once and kept
+    for name in mixture.tasks:
+        generator = seeded()
+        with HostReads() as reads:
+            mixture.task_batch(name, 2, 32, generator)
+        assert reads.found == [], name
+
+
+def test_an_accelerators_generator_is_not_drawn_from_on_the_host():
+    def accelerator(*state):
+        state = torch.tensor(state, dtype=torch.uint8)
+        return SimpleNamespace(device=torch.device("cuda"), get_state=lambda: state)
+
+    draws = [torch.rand((), generator=_on_host(accelerator(*state))) for state in ((1, 0), (1, 0), (1, 4))]
+    assert draws[0] == draws[1] != draws[2]
+    generator = seeded()
+    assert _on_host(generator) is generator
 
 
 def test_a_batch_depends_on_nothing_but_the_generator(pictures, tasks_on_tiny_sets):

@@ -41,7 +41,10 @@ def weights(names, tmp_path, randomised):
 
 def test_the_committed_file_is_what_the_tool_writes(tool):
     committed = (tool.WEIGHTS / "models.json").read_text(encoding="utf-8")
-    assert committed == facts_text(tool.WEIGHTS, tool.DEFAULT), "run: python tools/make_model_facts.py"
+    results = tool.committed_results(tool.WEIGHTS, tool.RESULTS)
+    assert committed == facts_text(tool.WEIGHTS, tool.DEFAULT, results=results), (
+        "run: python tools/make_model_facts.py"
+    )
 
 
 def test_the_committed_file_has_the_papers_size(tool):
@@ -61,6 +64,27 @@ def test_facts_of_a_model_with_weights_and_one_without(names, weights):
     assert one["network"] == NETWORKS["one"].to_dict()
     assert [two[key] for key in ("file", "sha256", "bytes", "training", "results")] == [None] * 5
     assert two["parameters"] < one["parameters"]
+
+
+def test_results_are_those_of_the_committed_evaluation_of_these_very_weights(tool, names, weights, tmp_path):
+    folder = tmp_path / "results" / "one"
+    folder.mkdir(parents=True)
+    sha256 = hashlib.sha256((weights / "one.onnx").read_bytes()).hexdigest()
+    evaluation = {
+        "anyir_evaluation": 1,
+        "command": "",
+        "weights": {"name": "one", "sha256": sha256},
+        "settings": {},
+    }
+    evaluation |= {"conventions": {}, "versions": {}, "sets": {}, "absent": {}}
+    (folder / "results.json").write_text(json.dumps(evaluation))
+    results = tool.committed_results(weights, tmp_path / "results")
+    models = json.loads(facts_text(weights, "one", names, results))["models"]
+    assert models["one"]["results"] == {"file": "results/one/results.json", "sets": {}, "clean_psnr": None}
+    evaluation["weights"]["sha256"] = "0" * 64
+    (folder / "results.json").write_text(json.dumps(evaluation))
+    with pytest.raises(SystemExit, match="not about the weights"):
+        tool.committed_results(weights, tmp_path / "results")
 
 
 def test_weights_under_another_models_name(names, weights):
@@ -95,7 +119,9 @@ def test_files_of_others(tmp_path, content):
 
 def test_the_tool_checks_and_writes(tool, names, weights, monkeypatch):
     monkeypatch.setattr(tool, "WEIGHTS", weights)
-    monkeypatch.setattr(tool, "facts_text", lambda folder, default: facts_text(folder, "one", names))
+    monkeypatch.setattr(
+        tool, "facts_text", lambda folder, default, results: facts_text(folder, "one", names, results)
+    )
     monkeypatch.setattr(sys, "argv", ["make_model_facts.py", "--check"])
     with pytest.raises(SystemExit, match="out of date"):
         tool.main()

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from anyir.errors import ConfigurationError, OutputError, TrainingError, WeightsDamaged
+from anyir.errors import ConfigurationError, DataError, OutputError, TrainingError, WeightsDamaged
 from anyir.model.checkpoint import load_checkpoint, read_safetensors
 from anyir.model.config import NetworkConfig
 from anyir.training.averaging import MovingAverage
@@ -100,6 +100,25 @@ def test_a_resumed_run_ends_with_the_same_bits_as_one_that_never_stopped(tiny_da
     assert rest.scores == whole.scores
 
 
+def test_a_compiled_run_can_be_resumed_and_ends_as_one_that_was_not_compiled(
+    tiny_data, tmp_path, recipe, monkeypatch
+):
+    """The wrapper that compiling makes must leave no trace in names, modes or statistics."""
+    compile_network = torch.compile
+    kept = []
+
+    def without_code_generation(network, **options):
+        kept.append(options)
+        return compile_network(network, backend="eager", **options)
+
+    monkeypatch.setattr(torch, "compile", without_code_generation)
+    train(recipe(), tiny_data, tmp_path / "plain")
+    train(recipe("compile=true"), tiny_data, tmp_path / "compiled", should_stop=stop_after(7))
+    train(recipe("compile=true"), tiny_data, tmp_path / "compiled", resume=True)
+    assert_same_run(tmp_path / "plain", tmp_path / "compiled")
+    assert kept == [{"dynamic": False}] * 2
+
+
 def test_training_changes_the_weights_and_another_seed_changes_them_otherwise(tiny_data, tmp_path, recipe):
     train(recipe(), tiny_data, tmp_path / "a")
     train(recipe("seed=1"), tiny_data, tmp_path / "b")
@@ -148,6 +167,13 @@ def test_a_run_can_start_from_other_weights_and_says_so(tiny_data, tmp_path, rec
     before, after = load_checkpoint(first), load_checkpoint(tmp_path / "second/model.safetensors")
     assert torch.allclose(before.state["embed.weight"], after.state["embed.weight"], atol=1e-6)
     assert after.header["training"]["started_from"]["recipe"] == "first"
+    stopped, weights = tmp_path / "stopped", first
+    for resume in (False, True):  # the second sitting is not told again what the first began from
+        stop = stop_after(3)
+        train(gentle, tiny_data, stopped, weights=weights, resume=resume, should_stop=stop)
+        header = load_checkpoint(stopped / "model.safetensors").header
+        assert header["training"]["started_from"]["recipe"] == "first"
+        weights = None
     with pytest.raises(ConfigurationError, match="not the recipe's"):
         train(recipe("network=ablation-a"), tiny_data, tmp_path / "third", weights=first)
 
@@ -200,6 +226,29 @@ def test_a_loss_that_is_not_finite_ends_training_and_keeps_the_checkpoint(
     assert all(torch.isfinite(value).all() for value in tensors(tmp_path / "run").values())
 
 
+def test_weights_that_are_not_finite_do_not_replace_a_sound_checkpoint(
+    tiny_data, tmp_path, recipe, monkeypatch
+):
+    """Step 4's loss is sound but its gradient is not: the weights are lost before any loss could tell."""
+    calls = iter(range(1, 100))
+
+    def loss(restored, clean):
+        value = l1(restored, clean)
+        return value + torch.sqrt(value * 0) if next(calls) == 4 else value
+
+    monkeypatch.setattr("anyir.training.loop.LOSSES", {"l1": loss})
+    with pytest.raises(TrainingError, match=r"not finite at step 4; the last checkpoint .* is sound"):
+        train(recipe("optimiser.gradient_clip=0.0"), tiny_data, tmp_path / "run")
+    state, header = read_safetensors(tmp_path / "run/state.safetensors")
+    assert header["step"] == 2 and all(torch.isfinite(value).all() for value in state.values())
+
+
+def test_a_patch_too_large_for_the_pictures_is_refused_before_training(tiny_data, tmp_path, recipe):
+    stages = "stages=[{until=0.5, patch=32, batch=2}, {until=1, patch=128, batch=2}]"
+    with pytest.raises(DataError, match="patches of 128"):
+        train(recipe(stages), tiny_data, tmp_path / "run", should_stop=stop_after(1))
+
+
 def test_frozen_batch_norm_keeps_its_statistics(tiny_data, tmp_path, recipe):
     first = train(recipe(), tiny_data, tmp_path / "run", should_stop=stop_after(6))
     before = tensors(tmp_path / "run")
@@ -228,8 +277,10 @@ def test_step_seeds_differ():
     assert len({step_seed(seed, step) for seed in range(20) for step in range(500)}) == 10_000
 
 
-def test_stage_sizes_must_suit_the_network():
-    assert Stage(1.0, 64, 1).patch == 64
+@pytest.mark.parametrize("patch", [8, 20, 63])
+def test_stage_sizes_must_suit_the_network(patch):
+    with pytest.raises(ConfigurationError, match=f"patch = {patch}"):
+        Stage(1.0, patch, 1)
 
 
 KILLED = """

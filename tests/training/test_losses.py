@@ -20,10 +20,10 @@ def test_values():
 
 def test_psnr_counts_a_decibel_the_same_on_an_easy_and_on_a_hard_image():
     better = 10 ** (-1 / 20)  # one dB
-    base = psnr(*images(0.2, 0.02))
-    easy, hard = base - psnr(*images(0.2, 0.02 * better)), base - psnr(*images(0.2 * better, 0.02))
+    base = psnr(*images(0.4, 0.1))
+    easy, hard = base - psnr(*images(0.4, 0.1 * better)), base - psnr(*images(0.4 * better, 0.1))
     assert easy == pytest.approx(float(hard), rel=0.05)
-    assert l1(*images(0.2, 0.02 * better)) > l1(*images(0.2 * better, 0.02))
+    assert l1(*images(0.4, 0.1 * better)) > l1(*images(0.4 * better, 0.1))
 
 
 @pytest.mark.parametrize("name", LOSSES)

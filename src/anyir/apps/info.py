@@ -94,11 +94,12 @@ def _describe_network(parameters: object, macs_224: object, network: Mapping[str
         yield _line("network", ", ".join(f"{key} {_plain(value)}" for key, value in network.items()))
 
 
-def _describe_training(training: Mapping[str, Any]) -> Iterator[str]:
+def _describe_training(training: Mapping[str, Any], word: str = "trained") -> Iterator[str]:
+    """One line a part of the training, the last part first: weights may start from others."""
     if not training:
         return
     names = [("recipe", "recipe"), ("network", "network")]
-    parts = [f"{word} {training[key]}" for key, word in names if key in training]
+    parts = [f"{label} {training[key]}" for key, label in names if key in training]
     parts += [
         f"{training[key]:,} {key}"
         for key in ("samples", "steps")
@@ -109,8 +110,13 @@ def _describe_training(training: Mapping[str, Any]) -> Iterator[str]:
     if "device" in training:
         parts.append(f"on {training['device']}")
     if parts:
-        yield _line("trained", ", ".join(parts))
-    data = _mapping(training.get("data"))
+        yield _line(word, ", ".join(parts))
+    yield from _describe_training(_mapping(training.get("started_from")), "  starting from")
+    if word == "trained":
+        yield from _describe_data(_mapping(training.get("data")))
+
+
+def _describe_data(data: Mapping[str, Any]) -> Iterator[str]:
     sets = _mapping(data.get("sets"))
     pictures = [f"{data['pictures']:,} pictures"] if isinstance(data.get("pictures"), int) else []
     if pictures or sets:

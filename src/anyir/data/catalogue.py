@@ -145,6 +145,8 @@ def _rows_of(name: str, root: Path) -> list[_Row]:
                 f"{degraded}: no clean picture named {source.clean_stem(degraded.stem)!r} in {root / source.clean}"
             )
         rows.append(_Row(name, partner, degraded, labels_of(partner)))
+    if not rows:
+        raise DataError(f"{root / source.degraded}: no pictures in this folder; the set {name!r} needs some")
     return rows
 
 
@@ -157,11 +159,13 @@ class TrainingPictures:
     """All pictures of a split in memory, ready to be drawn from in batches.
 
     Made by :func:`load_pictures`. Pictures are 8-bit and unscaled; a picture used by several tasks is held once.
+
+    Attributes:
+        smallest_side: the smallest height or width in pixels: no patch can be larger. 0 without pictures. Kept on the
+            host: to ask the device for it would wait for all work queued there.
     """
 
     def __init__(self, rows: list[_Row], device: str | torch.device) -> None:
-        if not rows:
-            raise DataError("no training pictures: the sets that the recipe draws on are empty in this split")
         clean = sorted({row.clean for row in rows})
         degraded = sorted({row.degraded for row in rows if row.degraded is not None})
         labels = sorted({(row.labels, row.source) for row in rows if row.labels is not None})
@@ -183,6 +187,8 @@ class TrainingPictures:
             )
             self._check_sizes(row, numbers)
             self._rows.setdefault(row.source, []).append(numbers)
+        sides = [min(image.shape[:2]) for image in clean_images]
+        self.smallest_side = min(sides, default=0)
 
     def _check_sizes(self, row: _Row, numbers: tuple[int, int, int]) -> None:
         size = self._size(self._clean, numbers[0])
@@ -211,9 +217,17 @@ class TrainingPictures:
         """Examples a set: pairs where it has pairs, else clean pictures."""
         return {source: len(rows) for source, rows in self._rows.items()}
 
-    def smallest_side(self) -> int:
-        """The smallest height or width: no patch can be larger."""
-        return int(torch.minimum(self._clean.heights, self._clean.widths).min())
+    def check_patch(self, size: int) -> None:
+        """See that patches of this side can be cut from every picture.
+
+        Raises:
+            DataError: if a picture is smaller.
+        """
+        if size > self.smallest_side:
+            raise DataError(
+                f"patches of {size} do not fit pictures whose shortest side is {self.smallest_side}; "
+                "take smaller patches, or the small pictures away"
+            )
 
     def pool(self, sources: Iterable[str]) -> Pool:
         """The examples of some sets together, each drawn in proportion to its picture's pixels."""
@@ -227,10 +241,7 @@ class TrainingPictures:
         Raises:
             DataError: if a picture is smaller than the patch.
         """
-        if size > self.smallest_side():
-            raise DataError(
-                f"patches of {size} do not fit pictures whose shortest side is {self.smallest_side()}"
-            )
+        self.check_patch(size)
         device = self.device
 
         def uniform() -> Tensor:
@@ -272,7 +283,8 @@ def load_pictures(
         device: where the pictures are to be held.
 
     Returns:
-        Training and validation pictures. A set with fewer than six clean pictures has no validation share.
+        Training and validation pictures. A set with fewer than six clean pictures has no validation share, and if
+        all are so small there are no validation pictures.
 
     Raises:
         DataError: a folder or a partner is missing, or sizes differ; the message names the file.

@@ -2,13 +2,15 @@
 
 Images are (N, 3, H, W) float tensors in [0, 1], on any device; results have the same shape and range. A strength is
 one number for the batch or a tensor of N numbers, one an image. Randomness comes from a ``torch.Generator`` on the
-images' device, so the same generator state gives the same result.
+images' device, so the same generator state gives the same result. Nothing here waits for the device: numbers are
+written on it, not copied to it, and none are read back.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import torch
@@ -29,7 +31,10 @@ def _check_images(images: Tensor) -> None:
 
 def _per_image(value: float | Tensor, images: Tensor) -> Tensor:
     """One number, or N numbers, as (N, 1, 1, 1) on the images' device."""
-    tensor = torch.as_tensor(value, dtype=images.dtype, device=images.device)
+    if isinstance(value, Tensor):
+        tensor = value.to(images.device, images.dtype)
+    else:
+        tensor = torch.full((), value, dtype=images.dtype, device=images.device)
     if tensor.ndim > 1 or (tensor.ndim == 1 and len(tensor) != len(images)):
         raise ShapeMismatch(
             f"strengths of shape {tuple(tensor.shape)} for {len(images)} images: give 1 or N numbers"
@@ -63,7 +68,7 @@ def add_gaussian_noise(clean: Tensor, sigma_255: float | Tensor, generator: Gene
 def add_sensor_noise(
     clean: Tensor, shot: float | Tensor, read_255: float | Tensor, generator: Generator
 ) -> Tensor:
-    """Add signal-dependent noise: variance = shot · signal + read², in light, blurred slightly by demosaicing.
+    """Add signal-dependent noise: variance = shot · signal + read² of displayed values, slightly correlated.
 
     ``shot`` is the variance at full signal (0.0005 for a good exposure, 0.02 for a bad one); ``read_255`` the noise
     in the dark in 8-bit grey levels. Heteroscedastic Gaussian model of Foi et al., "Practical Poissonian-Gaussian
@@ -304,6 +309,15 @@ _RGB_TO_YCC: Final = (
 )
 
 
+@cache  # copying a table to an accelerator, and inverting one there, would wait for all that is queued on it
+def _constant(
+    table: tuple[tuple[float, ...], ...], device: torch.device, dtype: torch.dtype, *, inverse: bool = False
+) -> Tensor:
+    """A table, or its inverse, as a tensor; not to be written to."""
+    tensor = torch.tensor(table, dtype=dtype)
+    return (torch.linalg.inv(tensor) if inverse else tensor).to(device)
+
+
 def _quantise_blocks(plane: Tensor, tables: Tensor, dct: Tensor) -> Tensor:
     """8×8 cosine transform, quantisation and back: plane (N, H, W) in grey levels around 0, tables (N, 8, 8)."""
     n, height, width = plane.shape
@@ -324,25 +338,23 @@ def compress_jpeg(clean: Tensor, quality: float | Tensor) -> Tensor:
     n, _, height, width = clean.shape
     device, dtype = clean.device, clean.dtype
     padded = F.pad(clean, (0, -width % 16, 0, -height % 16), mode="replicate")
-    matrix = torch.tensor(_RGB_TO_YCC, device=device, dtype=dtype)
+    matrix = _constant(_RGB_TO_YCC, device, dtype)
     planes = torch.einsum("dc,nchw->ndhw", matrix, quantise(padded) * GREY_LEVELS)
     level = _per_image(quality, clean).reshape(-1).clamp(1, 100).expand(n)
     scale = torch.where(level < 50, 5000 / level, 200 - 2 * level)[:, None, None]
 
     def tables(base: tuple[tuple[int, ...], ...]) -> Tensor:
-        table = torch.tensor(base, device=device, dtype=dtype)
-        return ((table * scale + 50) / 100).floor().clamp(1, 255)
+        return ((_constant(base, device, dtype) * scale + 50) / 100).floor().clamp(1, 255)
 
     k = torch.arange(8, device=device, dtype=dtype)
     dct = torch.cos((2 * k[None] + 1) * k[:, None] * math.pi / 16) / 2
     dct[0] /= math.sqrt(2)
+    to_rgb = _constant(_RGB_TO_YCC, device, dtype, inverse=True)
     luminance = _quantise_blocks(planes[:, 0] - 128, tables(_LUMINANCE), dct) + 128
     halved = F.avg_pool2d(planes[:, 1:], 2).flatten(0, 1)
     chrominance_tables = tables(_CHROMINANCE).repeat_interleave(2, dim=0)
     chrominance = _quantise_blocks(halved, chrominance_tables, dct).unflatten(0, (n, 2))
     # Bilinear is what libjpeg calls fancy upsampling: weights 3/4 and 1/4.
     chrominance = F.interpolate(chrominance, scale_factor=2.0, mode="bilinear", align_corners=False)
-    decoded = torch.einsum(
-        "dc,nchw->ndhw", torch.linalg.inv(matrix), torch.cat((luminance[:, None], chrominance), dim=1)
-    )
+    decoded = torch.einsum("dc,nchw->ndhw", to_rgb, torch.cat((luminance[:, None], chrominance), dim=1))
     return quantise(decoded / GREY_LEVELS)[..., :height, :width]

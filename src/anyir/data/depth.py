@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SKY_ROWS: Final = 0.12
-"""A segment whose mean row lies above this share of the height counts as far as the sky."""
+"""A segment that ends above this share of the height counts as far as the sky."""
 
 STREET_DEPTHS: Final[Mapping[int, float]] = {
     0: 1.0,  # sky
@@ -54,7 +54,7 @@ def depth_from_segments(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         foot = float(np.quantile(np.nonzero(inside)[0], 0.95)) / height
         reaches_top = rows[0] == 0 and float(np.nonzero(inside)[0].mean()) / height < 0.35
         standing = 1.0 if reaches_top or foot < SKY_ROWS else 1.0 - foot
-        # Half the segment's own distance, half the ramp of its rows: upright things are even, ground is not.
+        # Mostly the segment's own distance, partly the ramp of its rows: upright things are even, ground is not.
         depth[inside] = 0.7 * standing + 0.3 * depth[inside]
     return np.rint(np.clip(depth, 0, 1) * 255).astype(np.uint8)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -86,7 +87,7 @@ def _rain(patches: Patches, generator: Generator, shower: RainShower) -> Tensor:
 
 
 def _haze(patches: Patches, generator: Generator) -> Tensor:
-    """Haze over depth from labels where there are any, else over smooth random depth; neutral to bluish airlight."""
+    """Haze over depth from labels where there are any, else over smooth random depth; nearly neutral airlight."""
     clean = patches.clean
     near = _between(patches, 0.0, 0.6, generator)[:, None, None, None]
     span = _between(patches, 0.1, 0.9, generator)[:, None, None, None]
@@ -95,7 +96,7 @@ def _haze(patches: Patches, generator: Generator) -> Tensor:
     depth = torch.where(patches.has_depth[:, None, None, None], patches.depth + wobble, imagined).clamp(0, 1)
     grey = _between(patches, 0.65, 1.0, generator)[:, None]
     tint = 0.04 * (torch.rand((len(clean), 3), generator=generator, device=clean.device) - 0.5)
-    beta = _log_between(patches, 0.3, 3.0, generator)
+    beta = _log_between(patches, 0.5, 3.2, generator)
     return quantise(add_haze(clean, depth, beta, (grey + tint).clamp(0, 1)))
 
 
@@ -178,7 +179,7 @@ class Mixture:
             size: side P of the patches.
             generator: on the pictures' device.
         """
-        offset = float(torch.rand((), generator=generator, device=generator.device))
+        offset = float(torch.rand((), generator=_on_host(generator)))
         places = (torch.arange(samples, dtype=torch.float64) + offset) / samples
         chosen = torch.searchsorted(self._cumulative, places).clamp_max(len(self.tasks) - 1)
         counts = torch.bincount(chosen, minlength=len(self.tasks)).tolist()
@@ -193,6 +194,18 @@ class Mixture:
         """A batch of one task."""
         patches = self.pictures.draw(self._pools[name], samples, size, generator)
         return Batch(TASKS[name].degrade(patches, generator), patches.clean)
+
+
+def _on_host(generator: Generator) -> Generator:
+    """A generator on the CPU whose state follows from this one's; on the CPU, the generator itself.
+
+    A number drawn on an accelerator is there only once all work queued before it is done, and the device then stands
+    idle while the next batch is prepared. The generator's state is kept on the host and can be read at any time.
+    """
+    if generator.device.type == "cpu":
+        return generator
+    seed = np.random.SeedSequence(generator.get_state().tolist()).generate_state(1)[0]
+    return Generator().manual_seed(int(seed))
 
 
 def check_weights(weights: Mapping[str, float]) -> None:

@@ -26,13 +26,19 @@ PUBLISHED: Final = ("anyir", "anyir-s")
 """The networks that users see by name. The ablations are built from recipes, not shipped."""
 
 
-def facts_text(weights: Path, default: str, names: Sequence[str] = PUBLISHED) -> str:
+def facts_text(
+    weights: Path,
+    default: str,
+    names: Sequence[str] = PUBLISHED,
+    results: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
     """The content of ``models.json``: the same for the same networks and files.
 
     Args:
         weights: folder with the weight files, ``NAME.onnx``.
         default: name of the model that is used where none is named.
         names: the networks to describe.
+        results: name → what the evaluation of its weight file found; where there is none, what the file says itself.
 
     Raises:
         ConfigurationError: ``default`` is not among ``names``, or a name is unknown.
@@ -44,6 +50,8 @@ def facts_text(weights: Path, default: str, names: Sequence[str] = PUBLISHED) ->
     if strange := [path for name, path in files.items() if name not in names]:
         raise WeightsDamaged(f"{strange[0]}: no model is called so; known: {', '.join(names)}")
     models = {name: {**_size(name), **_weights(name, files.get(name))} for name in names}
+    for name, found in (results or {}).items():
+        models[name]["results"] = dict(found)
     return json.dumps({"default": default, "models": models}, indent=2) + "\n"
 
 

@@ -1,7 +1,8 @@
 """The training loop, to be read from top to bottom.
 
-A step's batch depends on the seed and the step's number alone, so a run that is resumed from a checkpoint sees the
-batches, and (on a CPU with the same number of threads) ends with the weights, of a run that never stopped.
+A step's batch depends on the seed, the step's number and the stage alone, so a run that is resumed from a checkpoint
+sees the batches, and (on a CPU with the same number of threads) ends with the weights, of a run that never stopped.
+With a time budget the clock has a say in the learning rate and the stages, and no two runs are equal.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Generator, Tensor
 from anyir._version import __version__
 from anyir.data.catalogue import load_pictures
 from anyir.data.mixture import Mixture, sources_of
-from anyir.errors import ConfigurationError, EngineUnavailable, OutputError, TrainingError
+from anyir.errors import ConfigurationError, EngineUnavailable, OutputError, TrainingError, WeightsError
 from anyir.files import TEMPORARY, write_atomically
 from anyir.model.checkpoint import load_checkpoint, save_checkpoint
 from anyir.model.config import network_config
@@ -126,11 +127,18 @@ def train(
         should_stop: asked after every step; where it says yes, a checkpoint is written and training ends.
 
     Raises:
-        DataError, EngineUnavailable, TrainingError, OutputError: see :mod:`anyir.errors`.
+        DataError: pictures are missing, or smaller than the recipe's largest patch.
+        EngineUnavailable: the device is not there.
+        TrainingError: the loss or a weight is not finite, or the run in ``out`` has another recipe.
+        OutputError: there is a run in ``out``, or it cannot be written to.
+        ConfigurationError: ``weights`` are of another network than the recipe's.
+        WeightsError: ``weights``, or a checkpoint in ``out``, cannot be used.
     """
     place = choose_device(device)
     _open_run(out, recipe, resume)
     training, validation = load_pictures(data, sources_of(recipe.mixture), place)
+    # Now, not hours later in the last stage.
+    training.check_patch(max(stage.patch for stage in recipe.stages))
     mixture, validator = Mixture(recipe.mixture, training), Validator(recipe, validation)
     summary = {"pictures": sum(training.counts().values()), "sets": training.counts()}
 
@@ -142,9 +150,12 @@ def train(
     state = new_state(recipe, network)
     if (out / STATE_FILE).exists():
         state.restore(out / STATE_FILE, recipe)
+        if (out / MODEL_FILE).exists():  # it knows what the run began from; who resumes need not say it again
+            origin = load_checkpoint(out / MODEL_FILE).header["training"].get("started_from")
     run = _Run(recipe, recipe_name, out, state, summary, place, max_minutes, origin)
     log = _Log(out / LOG_FILE, after_step=state.step)
-    forward = torch.compile(network) if recipe.compile else network
+    # Not dynamic: each stage's sizes deserve kernels of their own, and there are few stages.
+    forward = torch.compile(network, dynamic=False) if recipe.compile else network
     generator = Generator(place)
 
     scores: dict[str, Score] = {}
@@ -182,10 +193,7 @@ def train(
             mean_loss = float(torch.stack(losses).mean())
             losses.clear()
             if not np.isfinite(mean_loss):
-                raise TrainingError(
-                    f"the loss is {mean_loss} at step {state.step}; the last checkpoint in {out} is sound: "
-                    "start a new run with a lower optimiser.learning_rate, or gradient_clip"
-                )
+                raise _diverged(out, state.step, f"the loss is {mean_loss}")
             speed = recent_samples / (time.monotonic() - recent_start)
             recent_samples, recent_start = 0, time.monotonic()
             log.write(step=state.step, loss=mean_loss, learning_rate=learning_rate, samples=state.samples,
@@ -228,8 +236,11 @@ class _Run:
         return min(1.0, max(by_steps, by_time))
 
     def save(self, scores: dict[str, Score]) -> None:
-        """Write the state to resume from, and the averaged weights."""
-        self.state.save(self.out / STATE_FILE, self.recipe)
+        """Write the averaged weights, and the state to resume from.
+
+        Raises:
+            TrainingError: a weight is not finite; what was written before is untouched.
+        """
         training = {
             "recipe": self.recipe_name,
             "network": self.recipe.network,
@@ -247,9 +258,12 @@ class _Run:
             "recipe": to_mapping(self.recipe),
             "training": training,
         }
-        save_checkpoint(
-            self.out / MODEL_FILE, self.state.average.state, network_config(self.recipe.network), header
-        )
+        config, average = network_config(self.recipe.network), self.state.average.state
+        try:  # first: it refuses weights that are not finite, and the sound state must not be replaced by theirs
+            save_checkpoint(self.out / MODEL_FILE, average, config, header)
+        except WeightsError as error:
+            raise _diverged(self.out, self.state.step, str(error)) from error
+        self.state.save(self.out / STATE_FILE, self.recipe)
 
 
 class _Log:
@@ -299,7 +313,15 @@ def _start_from(weights: Path, network: AnyIR) -> dict[str, Any]:
             f"{weights}: its network is not the recipe's; choose weights of the same network"
         )
     network.load_state_dict(checkpoint.state)
-    return checkpoint.header.get("training", {"file": weights.name})
+    header = checkpoint.header
+    return {**header.get("training", {"file": weights.name}), "settings": header.get("recipe")}
+
+
+def _diverged(out: Path, step: int, what: str) -> TrainingError:
+    return TrainingError(
+        f"{what} at step {step}; the last checkpoint in {out}, if there is one, is sound: "
+        "start a new run with a lower optimiser.learning_rate, or gradient_clip"
+    )
 
 
 def _set_modes(network: AnyIR, freeze_batch_norm: bool) -> None:

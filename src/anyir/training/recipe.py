@@ -183,7 +183,7 @@ def load_recipe(name_or_file: str, changes: Iterable[str] = ()) -> Recipe:
     """Read a recipe of the package by name, or any TOML file.
 
     Args:
-        name_or_file: ``five-degradations``, or a path that ends in ``.toml``.
+        name_or_file: a name of :func:`shipped_recipes`, or a path that ends in ``.toml``.
         changes: ``key=value`` each, dots between tables (``optimiser.learning_rate=1e-3``), the value in TOML.
 
     Raises:

@@ -41,7 +41,7 @@ class Validator:
             if weight > 0 and present.issuperset(TASKS[name].sources)
         }
         self.batches: dict[str, Batch] = {}
-        size = min(recipe.validation.patch, pictures.smallest_side() // 8 * 8)
+        size = min(recipe.validation.patch, pictures.smallest_side // 8 * 8)
         mixture = Mixture(weights, pictures) if weights else None
         for name in weights:
             assert mixture is not None

@@ -1,0 +1,87 @@
+"""Write the results in README.md and the figure of the samples anew, from the committed results and weights.
+
+With --check, only say whether the README quotes the results file as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from anyir.evaluation.results import Results, load_results
+from anyir.files import write_atomically
+from anyir.inference import Restorer, default_name
+from anyir.picture import read_image, write_image
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+README: Final = ROOT / "README.md"
+FIGURE: Final = ROOT / "docs" / "images" / "samples.png"
+SAMPLES: Final = ("noise.png", "rain.jpg", "haze.jpg", "blur.jpg", "dark.png")
+GAP: Final = 6
+_BLOCK: Final = re.compile(r"(<!-- results:begin -->\n).*(<!-- results:end -->)", re.DOTALL)
+
+
+def results_block(name: str, results: Results) -> str:
+    """The README's words on the results: a table of means, and what they are means of."""
+    file = f"results/{name}/results.md"
+    lines = [
+        f"`{name}`, the default, on test pictures that it was not trained on. PSNR in dB and SSIM on RGB, means over",
+        "pictures: of the degraded picture, and of the restored one.",
+        "",
+        "| test set | pictures | degraded | restored |",
+        "|---|---:|---:|---:|",
+    ]
+    for each in results.sets:
+        if each.input_psnr is not None and each.input_ssim is not None:
+            star = "" if each.official else " \\*"
+            lines.append(
+                f"| {each.title}{star} | {len(each.images)} | {each.input_psnr:.2f} / {each.input_ssim:.3f} "
+                f"| **{each.psnr:.2f}** / {each.ssim:.3f} |"
+            )
+    clean = next((each for each in results.sets if each.task == "clean"), None)
+    lines += ["", "\\* Part of a set, or not its official pictures: not to be compared with papers."]
+    if clean is not None:
+        lines += [f"Clean pictures ({len(clean.images)}) come back at {clean.psnr:.1f} dB."]
+    lines += ["", f"From [{file}]({file}), made by `{results.command}`.", ""]
+    return "\n".join(lines)
+
+
+def sample_figure() -> np.ndarray:
+    """Degraded above, restored below, one column a sample: (H, W, 3) uint8."""
+    restorer = Restorer()
+    columns: list[np.ndarray] = []
+    for file in SAMPLES:
+        degraded = read_image(ROOT / "samples" / "degraded" / file)
+        restored = np.asarray(restorer(degraded))
+        gap = np.full((GAP, degraded.shape[1], 3), 255, np.uint8)
+        columns.append(np.concatenate((degraded, gap, restored)))
+    height = max(len(column) for column in columns)
+    padded = [np.pad(c, ((0, height - len(c)), (0, GAP), (0, 0)), constant_values=255) for c in columns]
+    return np.concatenate(padded, axis=1)[:, :-GAP]
+
+
+def main() -> None:
+    """Exits with 1 if --check found a difference."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 if the README differs"
+    )
+    arguments = parser.parse_args()
+    name = default_name()
+    block = results_block(name, load_results(ROOT / "results" / name / "results.json"))
+    before = README.read_text(encoding="utf-8")
+    after = _BLOCK.sub(lambda match: match.group(1) + block + match.group(2), before)
+    if arguments.check:
+        sys.exit(f"{README} is out of date; run: python {Path(__file__).name}" if after != before else 0)
+    write_atomically(README, after.encode())
+    FIGURE.parent.mkdir(parents=True, exist_ok=True)
+    write_image(sample_figure(), FIGURE, overwrite=True)
+
+
+if __name__ == "__main__":
+    main()
