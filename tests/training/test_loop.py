@@ -193,6 +193,14 @@ def test_a_time_budget_ends_the_run_and_its_schedule(tiny_data, tmp_path, recipe
     assert rates[-1] < 0.5 * max(rates)
 
 
+def test_a_resumed_run_keeps_its_time_budget(tiny_data, tmp_path, recipe):
+    long = recipe("steps=1000000", "validation.every_steps=1000000")
+    first = train(long, tiny_data, tmp_path / "run", max_minutes=0.03, should_stop=stop_after(3))
+    rest = train(long, tiny_data, tmp_path / "run", resume=True)
+    assert not first.finished and rest.finished and rest.step < 1000000
+    assert rest.seconds == pytest.approx(1.8, abs=1)
+
+
 def test_a_run_folder_is_not_overwritten_nor_resumed_with_another_recipe(tiny_data, tmp_path, recipe):
     train(recipe(), tiny_data, tmp_path / "run", should_stop=stop_after(2))
     with pytest.raises(OutputError, match="--resume"):

@@ -7,7 +7,6 @@ With a time budget the clock has a say in the learning rate and the stages, and 
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Callable
@@ -19,27 +18,20 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from anyir._version import __version__
 from anyir.data.catalogue import load_pictures
 from anyir.data.mixture import Mixture, sources_of
-from anyir.errors import ConfigurationError, EngineUnavailable, OutputError, TrainingError, WeightsError
-from anyir.files import TEMPORARY, write_atomically
-from anyir.model.checkpoint import load_checkpoint, save_checkpoint
+from anyir.errors import ConfigurationError, EngineUnavailable
+from anyir.model.checkpoint import load_checkpoint
 from anyir.model.config import network_config
 from anyir.model.network import AnyIR
-from anyir.settings import to_mapping
 from anyir.training.losses import LOSSES
 from anyir.training.recipe import Recipe
+from anyir.training.run import About, RunFolder
 from anyir.training.state import TrainingState, new_state
 from anyir.training.validation import Score, Validator
 
 LOG_EVERY: Final = 10
 """Steps between two lines of the log; the loss is read from the device only then."""
-
-STATE_FILE: Final = "state.safetensors"
-MODEL_FILE: Final = "model.safetensors"
-LOG_FILE: Final = "log.jsonl"
-RECIPE_FILE: Final = "recipe.json"
 
 
 @dataclass(frozen=True)
@@ -121,7 +113,7 @@ def train(
         device: ``auto``, ``cpu`` or ``cuda``.
         resume: go on from the last checkpoint in ``out``, or begin where there is none.
         max_minutes: a budget of training time, all sittings together; the schedule then runs over whichever of the
-            steps and the time ends first.
+            steps and the time ends first. A resumed run keeps its budget where none is given.
         weights: a checkpoint to start from, of the recipe's network; random weights where there is none.
         on_progress: called at every line of the log.
         should_stop: asked after every step; where it says yes, a checkpoint is written and training ends.
@@ -135,35 +127,34 @@ def train(
         WeightsError: ``weights``, or a checkpoint in ``out``, cannot be used.
     """
     place = choose_device(device)
-    _open_run(out, recipe, resume)
+    folder = RunFolder(out, recipe, resume=resume)
     training, validation = load_pictures(data, sources_of(recipe.mixture), place)
     # Now, not hours later in the last stage.
     training.check_patch(max(stage.patch for stage in recipe.stages))
     mixture, validator = Mixture(recipe.mixture, training), Validator(recipe, validation)
-    summary = {"pictures": sum(training.counts().values()), "sets": training.counts()}
 
     torch.manual_seed(recipe.seed)
     config = network_config(recipe.network)
     network = _on_device(AnyIR(config), place)
-    origin = None if weights is None else _start_from(weights, network)
+    started_from = None if weights is None else _start_from(weights, network)
     averaged = _on_device(AnyIR(config), place).eval()
     state = new_state(recipe, network)
-    if (out / STATE_FILE).exists():
-        state.restore(out / STATE_FILE, recipe)
-        if (out / MODEL_FILE).exists():  # it knows what the run began from; who resumes need not say it again
-            origin = load_checkpoint(out / MODEL_FILE).header["training"].get("started_from")
-    run = _Run(recipe, recipe_name, out, state, summary, place, max_minutes, origin)
-    log = _Log(out / LOG_FILE, after_step=state.step)
+    if folder.has_state:
+        state.restore(folder.state_file, recipe)
+        started_from = folder.started_from()
+    state.max_minutes = max_minutes or state.max_minutes
+    folder.trim_log(after_step=state.step)
+    pictures = {"pictures": sum(training.counts().values()), "sets": training.counts()}
+    about = About(recipe_name, pictures, _device_name(place), started_from)
     # Not dynamic: each stage's sizes deserve kernels of their own, and there are few stages.
     forward = torch.compile(network, dynamic=False) if recipe.compile else network
     generator = Generator(place)
 
     scores: dict[str, Score] = {}
-    losses: list[Tensor] = []
-    finished = run.share() >= 1
-    started, recent_samples, recent_start = time.monotonic() - state.seconds, 0, time.monotonic()
+    meter, started = _Meter(), time.monotonic() - state.seconds
+    finished = _share(state, recipe) >= 1
     while not finished:
-        share = run.share()
+        share = _share(state, recipe)
         stage, learning_rate = recipe.stage_at(share), recipe.learning_rate_at(state.step, share)
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate
@@ -181,123 +172,60 @@ def train(
         state.optimiser.zero_grad()
         state.average.update(network)
 
+        meter.add(loss.detach(), stage.batch)
         state.step += 1
         state.samples += stage.batch
-        recent_samples += stage.batch
-        losses.append(loss.detach())
         state.seconds = time.monotonic() - started
-        finished = run.share() >= 1
+        share = _share(state, recipe)
+        finished = share >= 1
         stopping = not finished and should_stop()
 
         if state.step % LOG_EVERY == 0 or finished:
-            mean_loss = float(torch.stack(losses).mean())
-            losses.clear()
+            mean_loss, speed = meter.read()
             if not np.isfinite(mean_loss):
-                raise _diverged(out, state.step, f"the loss is {mean_loss}")
-            speed = recent_samples / (time.monotonic() - recent_start)
-            recent_samples, recent_start = 0, time.monotonic()
-            log.write(step=state.step, loss=mean_loss, learning_rate=learning_rate, samples=state.samples,
-                      samples_per_second=round(speed, 2), seconds=round(state.seconds, 1))  # fmt: skip
+                raise folder.diverged(state.step, f"the loss is {mean_loss}")
+            folder.log(step=state.step, loss=mean_loss, learning_rate=learning_rate, samples=state.samples,
+                       samples_per_second=round(speed, 2), seconds=round(state.seconds, 1))  # fmt: skip
             if on_progress is not None:
-                left = state.seconds * (1 / max(run.share(), 1e-9) - 1)
+                left = state.seconds * (1 / share - 1)
                 on_progress(
-                    Progress(
-                        state.step, recipe.steps, run.share(), mean_loss, learning_rate, speed, left, scores
-                    )
+                    Progress(state.step, recipe.steps, share, mean_loss, learning_rate, speed, left, scores)
                 )
         if state.step % recipe.validation.every_steps == 0 or finished:
             averaged.load_state_dict(state.average.state)
             scores = validator.score(averaged)
-            log.write(step=state.step, validation={task: list(score) for task, score in scores.items()})
+            folder.log(step=state.step, validation={task: list(score) for task, score in scores.items()})
         if state.step % recipe.checkpoint_every_steps == 0 or finished or stopping:
-            run.save(scores)
+            folder.save(state, about, scores)
         if stopping:
             break
-    return Outcome(out / MODEL_FILE, state.step, state.samples, state.seconds, finished, scores)
+    return Outcome(folder.model_file, state.step, state.samples, state.seconds, finished, scores)
 
 
-@dataclass
-class _Run:
-    """What belongs to the whole of one run: its schedule and its files."""
+class _Meter:
+    """Mean loss and speed since they were last read. The losses stay on the device until then."""
 
-    recipe: Recipe
-    recipe_name: str
-    out: Path
-    state: TrainingState
-    data: dict[str, Any]
-    device: torch.device
-    max_minutes: float | None
-    origin: dict[str, Any] | None
+    def __init__(self) -> None:
+        self._losses: list[Tensor] = []
+        self._samples = 0
+        self._since = time.monotonic()
 
-    def share(self) -> float:
-        """How much of the training is done, by steps or by time, whichever is further."""
-        by_steps = self.state.step / self.recipe.steps
-        by_time = 0.0 if self.max_minutes is None else self.state.seconds / (60 * self.max_minutes)
-        return min(1.0, max(by_steps, by_time))
+    def add(self, loss: Tensor, samples: int) -> None:
+        self._losses.append(loss)
+        self._samples += samples
 
-    def save(self, scores: dict[str, Score]) -> None:
-        """Write the averaged weights, and the state to resume from.
-
-        Raises:
-            TrainingError: a weight is not finite; what was written before is untouched.
-        """
-        training = {
-            "recipe": self.recipe_name,
-            "network": self.recipe.network,
-            "data": self.data,
-            "samples": self.state.samples,
-            "steps": self.state.step,
-            "minutes": round(self.state.seconds / 60, 1),
-            "device": _device_name(self.device),
-            "validation": {task: list(score) for task, score in scores.items()},
-            "started_from": self.origin,
-        }
-        header = {
-            "name": self.recipe.network,
-            "anyir": __version__,
-            "recipe": to_mapping(self.recipe),
-            "training": training,
-        }
-        config, average = network_config(self.recipe.network), self.state.average.state
-        try:  # first: it refuses weights that are not finite, and the sound state must not be replaced by theirs
-            save_checkpoint(self.out / MODEL_FILE, average, config, header)
-        except WeightsError as error:
-            raise _diverged(self.out, self.state.step, str(error)) from error
-        self.state.save(self.out / STATE_FILE, self.recipe)
+    def read(self) -> tuple[float, float]:
+        """(mean loss, samples a second)."""
+        loss = float(torch.stack(self._losses).mean())
+        speed = self._samples / (time.monotonic() - self._since)
+        self._losses, self._samples, self._since = [], 0, time.monotonic()
+        return loss, speed
 
 
-class _Log:
-    """JSON lines; those of steps that are trained again after a resume are dropped."""
-
-    def __init__(self, path: Path, after_step: int) -> None:
-        kept = ""
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("\n")]
-            kept = "".join(line for line in whole if json.loads(line)["step"] <= after_step)
-        write_atomically(path, kept.encode())
-        self._path = path
-
-    def write(self, **entry: object) -> None:
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
-
-
-def _open_run(out: Path, recipe: Recipe, resume: bool) -> None:
-    """Make the run folder, or check that it may be used."""
-    if (out / STATE_FILE).exists() and not resume:
-        raise OutputError(
-            f"{out}: there is a run in this folder; add --resume to go on with it, or name another"
-        )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be made a run folder: {error.strerror}") from error
-    for leftover in out.glob(TEMPORARY):  # of a process that was killed while it wrote
-        leftover.unlink(missing_ok=True)
-    text = json.dumps(to_mapping(recipe), indent=2) + "\n"
-    if not (out / STATE_FILE).exists():
-        write_atomically(out / RECIPE_FILE, text.encode())
+def _share(state: TrainingState, recipe: Recipe) -> float:
+    """How much of the training is done, by steps or by time, whichever is further."""
+    by_time = 0.0 if state.max_minutes is None else state.seconds / (60 * state.max_minutes)
+    return min(1.0, max(state.step / recipe.steps, by_time))
 
 
 def _on_device(network: AnyIR, device: torch.device) -> AnyIR:
@@ -315,13 +243,6 @@ def _start_from(weights: Path, network: AnyIR) -> dict[str, Any]:
     network.load_state_dict(checkpoint.state)
     header = checkpoint.header
     return {**header.get("training", {"file": weights.name}), "settings": header.get("recipe")}
-
-
-def _diverged(out: Path, step: int, what: str) -> TrainingError:
-    return TrainingError(
-        f"{what} at step {step}; the last checkpoint in {out}, if there is one, is sound: "
-        "start a new run with a lower optimiser.learning_rate, or gradient_clip"
-    )
 
 
 def _set_modes(network: AnyIR, freeze_batch_norm: bool) -> None:

@@ -31,6 +31,7 @@ class TrainingState:
         step: steps done.
         samples: samples seen.
         seconds: time spent training, all sittings together.
+        max_minutes: the budget of that time; None for none.
     """
 
     network: AnyIR
@@ -39,6 +40,7 @@ class TrainingState:
     step: int = 0
     samples: int = 0
     seconds: float = 0.0
+    max_minutes: float | None = None
 
     def save(self, path: Path, recipe: Recipe) -> None:
         """Write everything to ``path``, as a whole or not at all. Random states need no place: see ``step_seed``."""
@@ -53,6 +55,7 @@ class TrainingState:
             "step": self.step,
             "samples": self.samples,
             "seconds": self.seconds,
+            "max_minutes": self.max_minutes,
             "average_updates": self.average.updates,
         }
         write_safetensors_atomic(path, tensors, header)
@@ -77,6 +80,7 @@ class TrainingState:
         except (KeyError, RuntimeError) as error:
             raise WeightsDamaged(f"{path}: does not hold a state of this network: {error}") from error
         self.step, self.samples, self.seconds = header["step"], header["samples"], header["seconds"]
+        self.max_minutes = header["max_minutes"]
         self.average.updates = header["average_updates"]
 
     def _restore_moments(self, tensors: dict[str, Tensor], step: int) -> None:

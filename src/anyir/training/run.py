@@ -1,0 +1,129 @@
+"""The folder of a training run: its recipe, its log, its checkpoints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from anyir._version import __version__
+from anyir.errors import OutputError, TrainingError, WeightsError
+from anyir.files import TEMPORARY, make_folder, write_atomically
+from anyir.model.checkpoint import load_checkpoint, save_checkpoint
+from anyir.model.config import network_config
+from anyir.settings import to_mapping
+from anyir.training.recipe import Recipe
+from anyir.training.state import TrainingState
+from anyir.training.validation import Score
+
+STATE_FILE: Final = "state.safetensors"
+MODEL_FILE: Final = "model.safetensors"
+LOG_FILE: Final = "log.jsonl"
+RECIPE_FILE: Final = "recipe.json"
+
+
+@dataclass(frozen=True)
+class About:
+    """What the header of the weights says of the run, beside its recipe.
+
+    Attributes:
+        recipe_name: the recipe's name.
+        data: "pictures", how many, and "sets", set → how many.
+        device: what trains, in words.
+        started_from: how the weights that the run began with were trained; None for random ones.
+    """
+
+    recipe_name: str
+    data: dict[str, Any]
+    device: str
+    started_from: dict[str, Any] | None
+
+
+class RunFolder:
+    """One run on disk.
+
+    Args:
+        path: the folder; made where absent.
+        recipe: of the run.
+        resume: whether a run that is there may be gone on with.
+
+    Raises:
+        OutputError: there is a run in the folder, and ``resume`` is false; or the folder cannot be made.
+    """
+
+    def __init__(self, path: Path, recipe: Recipe, *, resume: bool) -> None:
+        self.path = path
+        self.recipe = recipe
+        self.state_file, self.model_file = path / STATE_FILE, path / MODEL_FILE
+        if self.has_state and not resume:
+            raise OutputError(
+                f"{path}: there is a run in this folder; add --resume to go on with it, or name another"
+            )
+        make_folder(path)
+        for leftover in path.glob(TEMPORARY):  # of a process that was killed while it wrote
+            leftover.unlink(missing_ok=True)
+        if not self.has_state:
+            write_atomically(path / RECIPE_FILE, (json.dumps(to_mapping(recipe), indent=2) + "\n").encode())
+
+    @property
+    def has_state(self) -> bool:
+        """Whether there is something to resume from."""
+        return self.state_file.exists()
+
+    def started_from(self) -> dict[str, Any] | None:
+        """What the run in this folder began from: who resumes it need not say it again."""
+        if not self.model_file.exists():
+            return None
+        return load_checkpoint(self.model_file).header["training"].get("started_from")
+
+    def save(self, state: TrainingState, about: About, scores: dict[str, Score]) -> None:
+        """Write the averaged weights, and the state to resume from.
+
+        Raises:
+            TrainingError: a weight is not finite; what was written before is untouched.
+        """
+        training = {
+            "recipe": about.recipe_name,
+            "network": self.recipe.network,
+            "data": about.data,
+            "samples": state.samples,
+            "steps": state.step,
+            "minutes": round(state.seconds / 60, 1),
+            "device": about.device,
+            "validation": {task: list(score) for task, score in scores.items()},
+            "started_from": about.started_from,
+        }
+        header = {
+            "name": self.recipe.network,
+            "anyir": __version__,
+            "recipe": to_mapping(self.recipe),
+            "training": training,
+        }
+        config = network_config(self.recipe.network)
+        try:  # first: it refuses weights that are not finite, and the sound state must not be replaced by theirs
+            save_checkpoint(self.model_file, state.average.state, config, header)
+        except WeightsError as error:
+            raise self.diverged(state.step, str(error)) from error
+        state.save(self.state_file, self.recipe)
+
+    def diverged(self, step: int, what: str) -> TrainingError:
+        """The error to raise where the training has come to nothing."""
+        return TrainingError(
+            f"{what} at step {step}; the last checkpoint in {self.path}, if there is one, is sound: "
+            "start a new run with a lower optimiser.learning_rate, or gradient_clip"
+        )
+
+    def trim_log(self, after_step: int) -> None:
+        """Drop the lines of steps that will be trained again, and a last line that was cut short."""
+        log = self.path / LOG_FILE
+        if log.exists():
+            lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+            whole = [line for line in lines if line.endswith("\n")]
+            kept = "".join(line for line in whole if json.loads(line)["step"] <= after_step)
+            write_atomically(log, kept.encode())
+
+    def log(self, **entry: object) -> None:
+        """Add one line of JSON to the log."""
+        with (self.path / LOG_FILE).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry) + "\n")
