@@ -1,5 +1,6 @@
 """The outer files agree with each other and with the package."""
 
+import importlib.util
 import re
 import shlex
 from itertools import pairwise
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from anyir.apps.degrade import parse_kind
+from anyir.evaluation.results import load_results
+from anyir.inference import default_name
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,8 +66,27 @@ def test_constraints_pin_every_direct_dependency():
     assert wanted - pinned - {"tomli"} == set()  # tomli is for Python 3.10 only, which constraints leave free
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "samples/README.md"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "samples/README.md",
+        "docs/training-log.md",
+        "docs/model-card-anyir-s.md",
+    ],
+)
 def test_links_between_files_lead_somewhere(name):
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", text(name))
     absent = [target for target in targets if not ((ROOT / name).parent / target).exists()]
-    assert [target for target in absent if target != "docs/images/samples.png"] == []
+    assert absent == []
+
+
+def test_the_readme_quotes_the_committed_results():
+    spec = importlib.util.spec_from_file_location("tool", ROOT / "tools" / "make_readme_results.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    name = default_name()
+    block = tool.results_block(name, load_results(ROOT / "results" / name / "results.json"))
+    assert f"<!-- results:begin -->\n{block}<!-- results:end -->" in text("README.md"), f"run {tool.__file__}"

@@ -20,8 +20,9 @@ from anyir.picture import read_image, write_image
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 README: Final = ROOT / "README.md"
-FIGURE: Final = ROOT / "docs" / "images" / "samples.png"
+FIGURE: Final = ROOT / "docs" / "images" / "samples.jpg"
 SAMPLES: Final = ("noise.png", "rain.jpg", "haze.jpg", "blur.jpg", "dark.png")
+SIDE: Final = 296
 GAP: Final = 6
 _BLOCK: Final = re.compile(r"(<!-- results:begin -->\n).*(<!-- results:end -->)", re.DOTALL)
 
@@ -47,22 +48,25 @@ def results_block(name: str, results: Results) -> str:
     lines += ["", "\\* Part of a set, or not its official pictures: not to be compared with papers."]
     if clean is not None:
         lines += [f"Clean pictures ({len(clean.images)}) come back at {clean.psnr:.1f} dB."]
-    lines += ["", f"From [{file}]({file}), made by `{results.command}`.", ""]
+    lines += ["", f"From [{file}]({file}), made by", "", "```sh", results.command, "```", ""]
     return "\n".join(lines)
 
 
 def sample_figure() -> np.ndarray:
-    """Degraded above, restored below, one column a sample: (H, W, 3) uint8."""
+    """Degraded above, restored below, the middle of one sample a column: (H, W, 3) uint8."""
     restorer = Restorer()
     columns: list[np.ndarray] = []
     for file in SAMPLES:
         degraded = read_image(ROOT / "samples" / "degraded" / file)
-        restored = np.asarray(restorer(degraded))
-        gap = np.full((GAP, degraded.shape[1], 3), 255, np.uint8)
-        columns.append(np.concatenate((degraded, gap, restored)))
-    height = max(len(column) for column in columns)
-    padded = [np.pad(c, ((0, height - len(c)), (0, GAP), (0, 0)), constant_values=255) for c in columns]
-    return np.concatenate(padded, axis=1)[:, :-GAP]
+        both = [_middle(degraded), _middle(np.asarray(restorer(degraded)))]
+        columns.append(np.concatenate((both[0], np.full((GAP, SIDE, 3), 255, np.uint8), both[1])))
+    gap = np.full((len(columns[0]), GAP, 3), 255, np.uint8)
+    return np.concatenate([part for column in columns for part in (column, gap)][:-1], axis=1)
+
+
+def _middle(image: np.ndarray) -> np.ndarray:
+    top, left = ((size - SIDE) // 2 for size in image.shape[:2])
+    return image[top : top + SIDE, left : left + SIDE]
 
 
 def main() -> None:
@@ -77,7 +81,9 @@ def main() -> None:
     before = README.read_text(encoding="utf-8")
     after = _BLOCK.sub(lambda match: match.group(1) + block + match.group(2), before)
     if arguments.check:
-        sys.exit(f"{README} is out of date; run: python {Path(__file__).name}" if after != before else 0)
+        sys.exit(
+            f"{README} is out of date; run: python tools/make_readme_results.py" if after != before else 0
+        )
     write_atomically(README, after.encode())
     FIGURE.parent.mkdir(parents=True, exist_ok=True)
     write_image(sample_figure(), FIGURE, overwrite=True)
