@@ -4,13 +4,13 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from anyir.apps.console import batch_progress
-from anyir.errors import WeightsError
-from anyir.inference import available
+from anyir.inference import default_name
 from anyir.inference.batch_plan import Outcome
 from anyir.picture import read, write_image
 
@@ -227,17 +227,21 @@ def test_a_real_process_restores_without_any_training_library(weights, pictures,
     assert tree(tmp_path / "out") == ["a.png", "b.jpg"]
 
 
-def test_shipped_weights_are_the_default(anyir, pictures, tmp_path):
-    try:
-        shipped = available()
-    except WeightsError as error:
-        pytest.skip(f"no model facts: {error}")
-    if not shipped:
-        pytest.skip("no weights in this release")
-    code, _, err = anyir("restore", pictures / "a.png", "-o", tmp_path)
+@pytest.mark.parametrize(
+    ("sample", "clean", "gain"),
+    [("noise.png", "cat", 5), ("rain.jpg", "raccoon", 1), ("dark.png", "coffee", 5)],
+)
+def test_the_default_weights_better_the_samples(anyir, tmp_path, sample, clean, gain):
+    samples = Path(__file__).resolve().parents[2] / "samples"
+    code, _, err = anyir("restore", samples / "degraded" / sample, "-o", tmp_path)
     assert code == 0
-    assert err.splitlines()[-1].endswith(f"weights {shipped[0]}")
-    assert np.abs(read(tmp_path / "a.png").pixels.astype(int) - 100).max() < 30
+    assert err.splitlines()[-1].endswith(f"weights {default_name()}")
+    target = read(samples / "clean" / f"{clean}.jpg").pixels / 255
+    before, after = (
+        -10 * np.log10(np.square(read(path).pixels / 255 - target).mean())
+        for path in (samples / "degraded" / sample, tmp_path / sample)
+    )
+    assert after > before + gain
 
 
 def test_the_bar_on_a_terminal_names_picture_and_tiles(monkeypatch, capsys, tmp_path):
