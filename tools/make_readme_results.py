@@ -53,20 +53,21 @@ def results_block(name: str, results: Results) -> str:
 
 
 def sample_figure() -> np.ndarray:
-    """Degraded above, restored below, the middle of one sample a column: (H, W, 3) uint8."""
+    """Degraded above, restored below, a square of one sample a column: (H, W, 3) uint8."""
     restorer = Restorer()
     columns: list[np.ndarray] = []
     for file in SAMPLES:
         degraded = read_image(ROOT / "samples" / "degraded" / file)
-        both = [_middle(degraded), _middle(np.asarray(restorer(degraded)))]
+        both = [_square(degraded), _square(np.asarray(restorer(degraded)))]
         columns.append(np.concatenate((both[0], np.full((GAP, SIDE, 3), 255, np.uint8), both[1])))
     gap = np.full((len(columns[0]), GAP, 3), 255, np.uint8)
     return np.concatenate([part for column in columns for part in (column, gap)][:-1], axis=1)
 
 
-def _middle(image: np.ndarray) -> np.ndarray:
-    top, left = ((size - SIDE) // 2 for size in image.shape[:2])
-    return image[top : top + SIDE, left : left + SIDE]
+def _square(image: np.ndarray) -> np.ndarray:
+    """From the top, where heads are, and from the middle across."""
+    left = (image.shape[1] - SIDE) // 2
+    return image[:SIDE, left : left + SIDE]
 
 
 def main() -> None:
