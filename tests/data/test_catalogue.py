@@ -48,6 +48,24 @@ def test_pairs_stay_aligned_through_crops_and_flips(tiny_data):
     assert not has_depth.any() and not depth.any()
 
 
+def test_scaled_patches_are_means_of_pixels_and_stay_pairs(own_copy):
+    """Pictures of stripes, 40 and 200 in turn, darkened to 5 and 25: means of two by two are 120 and 15 everywhere."""
+    stripes = np.zeros((80, 88, 3), np.uint8)
+    stripes[:, ::2], stripes[:, 1::2] = 40, 200
+    for path in (own_copy / "train/lowlight/normal").iterdir():
+        Image.fromarray(stripes).save(path)
+        Image.fromarray(stripes // 8).save(own_copy / "train/lowlight/low" / path.name)
+    training, _ = load_pictures(own_copy, ["lowlight"])
+    pool = training.pool(["lowlight"])
+    clean, degraded, _, _ = training.draw(pool, 8, 40, seeded(), zoom=2)
+    assert clean.shape == (8, 3, 40, 40)
+    inner = slice(1, -1)  # patches may begin at any pixel, so that all means are of one of each stripe
+    assert torch.allclose(clean[..., inner] * 255, torch.tensor(120.0))
+    assert torch.allclose(degraded[..., inner] * 255, torch.tensor(15.0))
+    with pytest.raises(DataError, match="scaled down by 2"):
+        training.draw(pool, 1, 48, seeded(), zoom=2)
+
+
 def test_every_orientation_occurs(tiny_data):
     training, _ = load_pictures(tiny_data, ["street"])
     _, _, depth, has_depth = training.draw(training.pool(["street"]), 64, 80, seeded())

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -23,8 +24,6 @@ def pictures(tiny_data):
 @pytest.fixture
 def tasks_on_tiny_sets(monkeypatch):
     """The clean-picture tasks draw on a set that the tiny folder lacks: leave it out."""
-    from dataclasses import replace
-
     small = {
         name: replace(task, sources=tuple(s for s in task.sources if s in TINY))
         for name, task in TASKS.items()
@@ -51,6 +50,30 @@ def test_shares_are_kept_to_within_one_sample(pictures, tasks_on_tiny_sets):
         assert unchanged == 6
     small = [mixture.batch(1, 32, seeded(seed)) for seed in range(40)]
     assert 20 <= sum(torch.equal(d, c) for d, c in small) <= 38  # three of four
+
+
+def test_a_task_is_drawn_at_each_of_its_scales_that_fit(pictures, tasks_on_tiny_sets, monkeypatch):
+    """The tiny pictures' shortest side is 80: patches of 32 fit at half size, not at a third."""
+    monkeypatch.setitem(
+        tasks_on_tiny_sets,
+        "clean",
+        replace(tasks_on_tiny_sets["clean"], zooms=(1, 2, 3), sources=("photos",)),
+    )
+    mixture, seen = Mixture({"clean": 1.0}, pictures), []
+    draw = type(pictures).draw
+
+    def spy(self, pool, n, size, generator, *, zoom):
+        seen.append(zoom)
+        return draw(self, pool, n, size, generator, zoom=zoom)
+
+    monkeypatch.setattr(type(pictures), "draw", spy)
+    for seed in range(20):
+        mixture.batch(1, 32, seeded(seed))
+    assert set(seen) == {1, 2}
+    seen.clear()
+    for seed in range(20):
+        mixture.batch(1, 24, seeded(seed))
+    assert set(seen) == {1, 2, 3}
 
 
 class HostReads(TorchDispatchMode):

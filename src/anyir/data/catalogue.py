@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
@@ -84,10 +85,17 @@ class Patches(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """The pictures that a task draws from: rows of (clean, degraded, depth) numbers in the stores; −1 for none."""
+    """The pictures that a task draws from.
+
+    Attributes:
+        rows: of (clean, degraded, depth) numbers in the stores; −1 for none.
+        cumulative_weight: of the rows, rising to 1.
+        smallest_side: the smallest height or width among them, in pixels.
+    """
 
     rows: Tensor
     cumulative_weight: Tensor
+    smallest_side: int
 
 
 @dataclass(frozen=True)
@@ -187,8 +195,8 @@ class TrainingPictures:
             )
             self._check_sizes(row, numbers)
             self._rows.setdefault(row.source, []).append(numbers)
-        sides = [min(image.shape[:2]) for image in clean_images]
-        self.smallest_side = min(sides, default=0)
+        self._sides = [min(image.shape[:2]) for image in clean_images]
+        self.smallest_side = min(self._sides, default=0)
 
     def _check_sizes(self, row: _Row, numbers: tuple[int, int, int]) -> None:
         size = self._size(self._clean, numbers[0])
@@ -231,18 +239,32 @@ class TrainingPictures:
 
     def pool(self, sources: Iterable[str]) -> Pool:
         """The examples of some sets together, each drawn in proportion to its picture's pixels."""
-        rows = torch.tensor([row for source in sources for row in self._rows[source]], device=self.device)
+        chosen = [row for source in sources for row in self._rows[source]]
+        rows = torch.tensor(chosen, device=self.device)
         weight = (self._clean.heights * self._clean.widths)[rows[:, 0]].double()
-        return Pool(rows, weight.cumsum(0) / weight.sum())
+        smallest = min(self._sides[clean] for clean, _, _ in chosen)
+        return Pool(rows, weight.cumsum(0) / weight.sum(), smallest)
 
-    def draw(self, pool: Pool, n: int, size: int, generator: Generator) -> Patches:
+    def draw(self, pool: Pool, n: int, size: int, generator: Generator, *, zoom: int = 1) -> Patches:
         """``n`` random patches of side ``size``, each flipped at random along both axes.
+
+        Args:
+            pool: the pictures to draw from.
+            n: how many patches.
+            size: their side.
+            generator: on the pictures' device.
+            zoom: pictures are scaled down by this factor first (means of ``zoom`` × ``zoom`` pixels, as an 8-bit file
+                would keep them), so that a patch shows more of its scene.
 
         Raises:
             DataError: if a picture is smaller than the patch.
         """
-        self.check_patch(size)
-        device = self.device
+        if size * zoom > pool.smallest_side:
+            raise DataError(
+                f"patches of {size}, of pictures scaled down by {zoom}, do not fit pictures whose shortest side is "
+                f"{pool.smallest_side}; take smaller patches, or the small pictures away"
+            )
+        device, side = self.device, size * zoom
 
         def uniform() -> Tensor:
             return torch.rand(n, generator=generator, device=device, dtype=torch.float64)
@@ -250,16 +272,18 @@ class TrainingPictures:
         clean, degraded, depth = pool.rows[
             torch.searchsorted(pool.cumulative_weight, uniform()).clamp_max(len(pool.rows) - 1)
         ].unbind(1)
-        top = (uniform() * (self._clean.heights[clean] - size + 1)).long()
-        left = (uniform() * (self._clean.widths[clean] - size + 1)).long()
+        top = (uniform() * (self._clean.heights[clean] - side + 1)).long()
+        left = (uniform() * (self._clean.widths[clean] - side + 1)).long()
         images = torch.cat(
             (
-                self._clean.crop(clean, top, left, size),
-                self._degraded.crop(degraded, top, left, size),
-                self._depth.crop(depth, top, left, size),
+                self._clean.crop(clean, top, left, side),
+                self._degraded.crop(degraded, top, left, side),
+                self._depth.crop(depth, top, left, side),
             ),
             dim=1,
         )
+        if zoom > 1:
+            images = (F.avg_pool2d(images, zoom) * 255).round() / 255
         for axis in (2, 3):
             flip = torch.rand(n, generator=generator, device=device) < 0.5
             images = torch.where(flip[:, None, None, None], images.flip(axis), images)

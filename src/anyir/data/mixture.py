@@ -48,10 +48,14 @@ class Task:
     Attributes:
         sources: names of the sets it draws from (:data:`anyir.data.catalogue.SOURCES`).
         degrade: makes the degraded images.
+        zooms: factors by which the pictures may be scaled down before a patch is cut, one drawn at random each time.
+            A small patch of a scaled picture shows the whole scene, without which haze and darkness cannot be
+            told from dull paint; and what is scaled down is sharper than any photograph at its full size.
     """
 
     sources: tuple[str, ...]
     degrade: Degrade
+    zooms: tuple[int, ...] = (1,)
 
 
 def _between(patches: Patches, low: float, high: float, generator: Generator) -> Tensor:
@@ -131,14 +135,14 @@ TASKS: Final[Mapping[str, Task]] = {
     "heavy_rain": Task(CLEAN_SOURCES, partial(_rain, shower=HEAVY_RAIN)),
     "rain_pairs": Task(("rain",), _paired),
     "rain_real": Task(("rain_real",), _paired),
-    "haze": Task(("bsds", "photos", "street"), _haze),
-    "haze_indoor": Task(("haze_indoor",), _paired),
-    "blur": Task((*CLEAN_SOURCES, "street"), _blur),
-    "blur_pairs": Task(("blur",), _paired),
-    "lowlight": Task(("lowlight",), _paired),
-    "dark": Task(CLEAN_SOURCES, _dark),
+    "haze": Task(("bsds", "photos", "street", "sunhays"), _haze, zooms=(1, 2, 3)),
+    "haze_indoor": Task(("haze_indoor",), _paired, zooms=(1, 2, 3)),
+    "blur": Task((*CLEAN_SOURCES, "street"), _blur, zooms=(1, 2)),
+    "blur_pairs": Task(("blur",), _paired, zooms=(1, 2)),
+    "lowlight": Task(("lowlight",), _paired, zooms=(1, 2)),
+    "dark": Task(CLEAN_SOURCES, _dark, zooms=(1, 2)),
     "jpeg": Task(CLEAN_SOURCES, _jpeg),
-    "clean": Task(CLEAN_SOURCES, _unchanged),
+    "clean": Task(CLEAN_SOURCES, _unchanged, zooms=(1, 2)),
 }
 
 
@@ -179,21 +183,29 @@ class Mixture:
             size: side P of the patches.
             generator: on the pictures' device.
         """
-        offset = float(torch.rand((), generator=_on_host(generator)))
+        host = _on_host(generator)
+        offset = float(torch.rand((), generator=host))
         places = (torch.arange(samples, dtype=torch.float64) + offset) / samples
         chosen = torch.searchsorted(self._cumulative, places).clamp_max(len(self.tasks) - 1)
         counts = torch.bincount(chosen, minlength=len(self.tasks)).tolist()
+        zooms = [self._zoom(name, size, host) for name in self.tasks]
         parts = [
-            self.task_batch(name, count, size, generator)
-            for name, count in zip(self.tasks, counts, strict=True)
+            self.task_batch(name, count, size, generator, zoom=zoom)
+            for name, count, zoom in zip(self.tasks, counts, zooms, strict=True)
             if count
         ]
         return Batch(torch.cat([part.degraded for part in parts]), torch.cat([part.clean for part in parts]))
 
-    def task_batch(self, name: str, samples: int, size: int, generator: Generator) -> Batch:
-        """A batch of one task."""
-        patches = self.pictures.draw(self._pools[name], samples, size, generator)
+    def task_batch(self, name: str, samples: int, size: int, generator: Generator, *, zoom: int = 1) -> Batch:
+        """A batch of one task, from pictures scaled down by ``zoom``."""
+        patches = self.pictures.draw(self._pools[name], samples, size, generator, zoom=zoom)
         return Batch(TASKS[name].degrade(patches, generator), patches.clean)
+
+    def _zoom(self, name: str, size: int, host: Generator) -> int:
+        """One of the task's zooms, drawn on the host, of those that leave every picture as large as a patch."""
+        side = self._pools[name].smallest_side
+        fitting = [zoom for zoom in TASKS[name].zooms if size * zoom <= side] or [1]
+        return fitting[int(torch.randint(len(fitting), (), generator=host))]
 
 
 def _on_host(generator: Generator) -> Generator:
