@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from anyir.data.catalogue import SOURCES, load_pictures
+from anyir.data.catalogue import load_pictures
 from anyir.errors import DataError
 
 ALL = ("bsds", "photos", "street", "lowlight", "blur", "noise_real", "rain_real")
@@ -90,26 +90,16 @@ def test_a_patch_larger_than_a_picture_is_an_error(tiny_data):
         training.draw(training.pool(["photos"]), 1, 88, seeded())
 
 
-def test_a_missing_folder_is_named(own_copy):
+def test_a_set_that_is_not_there_is_named_with_where_it_was_looked_for(own_copy):
     shutil.rmtree(own_copy / "train/blur/sharp")
-    with pytest.raises(DataError, match=r"blur.sharp: no such folder"):
+    with pytest.raises(DataError, match=r"'blur', which is not there; looked for blur/\{blurred,sharp\}"):
         load_pictures(own_copy, ["blur"])
-    with pytest.raises(DataError, match="nowhere: no such folder"):
-        load_pictures(own_copy / "nowhere", ["blur"])
-
-
-def test_an_empty_folder_is_named(own_copy):
     for path in (own_copy / "train/clean/photos").iterdir():
         path.unlink()
-    with pytest.raises(DataError, match=r"clean.photos: no pictures"):
+    with pytest.raises(DataError, match=r"'photos', which is not there; looked for clean/photos"):
         load_pictures(own_copy, ["photos"])
-
-
-def test_pairs_without_degraded_pictures_are_named(own_copy):
-    for path in (own_copy / "train/lowlight/low").iterdir():
-        path.unlink()
-    with pytest.raises(DataError, match=r"lowlight.low: no pictures"):
-        load_pictures(own_copy, ["lowlight"])
+    with pytest.raises(DataError, match="nowhere is not a folder"):
+        load_pictures(own_copy / "nowhere", ["blur"])
 
 
 def test_few_pictures_are_all_for_training(own_copy):
@@ -121,7 +111,9 @@ def test_few_pictures_are_all_for_training(own_copy):
 
 def test_a_missing_partner_is_named(own_copy):
     (own_copy / "train/rain_real/clean/s3.png").unlink()
-    with pytest.raises(DataError, match=r"s3_rain-0\.png: no clean picture named 's3'"):
+    with pytest.raises(
+        DataError, match=r"s3_rain-0\.png has no partner: there is no picture 's3' in .*clean"
+    ):
         load_pictures(own_copy, ["rain_real"])
 
 
@@ -129,9 +121,3 @@ def test_a_pair_of_two_sizes_is_named(own_copy):
     Image.new("RGB", (88, 81)).save(own_copy / "train/lowlight/low/4.png")
     with pytest.raises(DataError, match=r"low.4\.png: its size \(81, 88\)"):
         load_pictures(own_copy, ["lowlight"])
-
-
-def test_every_source_that_exists_is_found_in_the_real_pictures(data_dir):
-    for name, source in SOURCES.items():
-        for folder in (source.clean, source.degraded, source.labels):
-            assert folder is None or any((data_dir / "train" / folder).iterdir()), name

@@ -6,7 +6,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from anyir.data.catalogue import load_pictures
-from anyir.data.mixture import TASKS, Mixture, _on_host, sources_of
+from anyir.data.mixture import TASKS, Mixture, _on_host, check_sources, sources_of
 from anyir.errors import ConfigurationError
 
 TINY = ("bsds", "photos", "street", "lowlight", "blur", "noise_real", "rain_real")
@@ -42,6 +42,48 @@ def test_every_task_makes_eight_bit_images_of_the_same_scene(pictures, tasks_on_
         assert torch.equal(degraded, clean) == (name == "clean"), name
 
 
+def test_noise_may_be_truncated_as_in_the_papers_code(pictures, tasks_on_tiny_sets):
+    both = [
+        Mixture({name: 1.0}, pictures).batch(8, 64, seeded()) for name in ("noise25", "noise25_truncated")
+    ]
+    darker = (both[0].degraded - both[1].degraded) * 255
+    assert set(darker.round().unique().tolist()) == {0.0, 1.0}
+    assert darker.mean().item() == pytest.approx(0.47, abs=0.05)
+
+
+def test_wild_pictures_suffer_several_things_in_several_orders_or_none(pictures, tasks_on_tiny_sets):
+    mixture = Mixture({"wild": 1.0}, pictures)
+    degraded, clean = mixture.batch(96, 32, seeded())
+    spared = sum(torch.equal(d, c) for d, c in zip(degraded, clean, strict=True))
+    assert 2 <= spared <= 22  # 0.8³ · 0.7 · 0.5² = 9 %
+    # Compression last leaves blocks of cosines; noise last does not.
+    again = mixture.batch(96, 32, seeded())
+    assert torch.equal(degraded, again.degraded)
+
+
+def test_a_recipe_may_say_where_a_task_draws_from(pictures, tasks_on_tiny_sets):
+    dark = Mixture({"clean": 1.0}, pictures, sources={"clean": ("lowlight",)}).batch(4, 80, seeded()).clean
+    assert sources_of({"clean": 1.0}, {"clean": ("lowlight", "blur")}) == ("blur", "lowlight")
+    own = pictures.draw(pictures.pool(["lowlight"]), 64, 80, seeded(1)).clean
+    colours = {tuple(image.amax((1, 2)).tolist()) for image in own}
+    assert all(tuple(image.amax((1, 2)).tolist()) in colours for image in dark)
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ({"nose25": ("bsds",)}, "unknown task 'nose25'; did you mean 'noise25'"),
+        ({"noise25": ("bsd",)}, "no training set 'bsd'; did you mean 'bsds'"),
+        ({"noise25": ("rain100l",)}, "no training set 'rain100l'"),
+        ({"noise25": ()}, "at least one"),
+        ({"derain": ("bsds",)}, "needs pairs"),
+    ],
+)
+def test_impossible_sources(sources, message):
+    with pytest.raises(ConfigurationError, match=message):
+        check_sources(sources)
+
+
 def test_shares_are_kept_to_within_one_sample(pictures, tasks_on_tiny_sets):
     mixture = Mixture({"clean": 3.0, "lowlight": 1.0, "jpeg": 0.0}, pictures)
     for seed in range(5):
@@ -59,7 +101,7 @@ def test_a_task_is_drawn_at_each_of_its_scales_that_fit(pictures, tasks_on_tiny_
         "clean",
         replace(tasks_on_tiny_sets["clean"], zooms=(1, 2, 3), sources=("photos",)),
     )
-    mixture, seen = Mixture({"clean": 1.0}, pictures), []
+    mixture, seen = Mixture({"clean": 1.0}, pictures, scales=True), []
     draw = type(pictures).draw
 
     def spy(self, pool, n, size, generator, *, zoom):
@@ -74,6 +116,9 @@ def test_a_task_is_drawn_at_each_of_its_scales_that_fit(pictures, tasks_on_tiny_
     for seed in range(20):
         mixture.batch(1, 24, seeded(seed))
     assert set(seen) == {1, 2, 3}
+    seen.clear()
+    Mixture({"clean": 1.0}, pictures).batch(1, 24, seeded())
+    assert seen == [1]
 
 
 class HostReads(TorchDispatchMode):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from anyir.errors import DataError, UsageError
-from anyir.evaluation.sets import SETS, SUITES, find_pairs, select_sets, sets_folder
+from anyir.evaluation.sets import SETS, SUITES, find_pairs, select_sets, whereabouts
 
 
 def touch(root: Path, *names: str) -> None:
@@ -80,9 +80,7 @@ def test_an_absent_set_is_none_and_so_is_half_a_set(tmp_path):
 
 def test_a_missing_partner_is_named(tmp_path):
     touch(tmp_path, "Rain100L/input/1.png", "Rain100L/input/2.png", "Rain100L/target/1.png")
-    with pytest.raises(
-        DataError, match=r"input.2\.png has no clean partner: no picture named '2' in .*target"
-    ):
+    with pytest.raises(DataError, match=r"input.2\.png has no partner: there is no picture '2' in .*target"):
         find_pairs(tmp_path, SETS["rain100l"])
 
 
@@ -92,18 +90,21 @@ def test_two_pictures_of_one_name_are_refused(tmp_path):
         find_pairs(tmp_path, SETS["cbsd68-15"])
 
 
-def test_an_empty_folder_is_refused(tmp_path):
+def test_an_empty_folder_is_no_set(tmp_path):
     touch(tmp_path, "CBSD68/readme.txt")
-    with pytest.raises(DataError, match="CBSD68 holds no pictures"):
-        find_pairs(tmp_path, SETS["cbsd68-15"])
+    assert find_pairs(tmp_path, SETS["cbsd68-15"]) is None
 
 
 def test_sets_may_lie_in_a_folder_called_test(tmp_path):
-    assert sets_folder(tmp_path) == tmp_path
-    (tmp_path / "test").mkdir()
-    assert sets_folder(tmp_path) == tmp_path / "test"
-    with pytest.raises(DataError, match="nowhere"):
-        sets_folder(tmp_path / "nowhere")
+    touch(tmp_path, "test/CBSD68/a.png", "CBSD68/b.png")
+    assert list(found(tmp_path, "clean")) == ["a"]
+    assert list(found(tmp_path / "test", "clean")) == ["a"]
+    with pytest.raises(DataError, match="nowhere is not a folder"):
+        find_pairs(tmp_path / "nowhere", SETS["clean"])
+
+
+def test_where_a_set_is_looked_for_is_said_as_a_user_would_type_it():
+    assert whereabouts(SETS["blur-partial"]) == "blur_partial/{blurred,sharp}"
 
 
 def test_suites_have_the_columns_of_the_papers_tables():

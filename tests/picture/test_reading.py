@@ -456,3 +456,18 @@ def test_what_is_no_label_map_is_refused(make_file, format, mode):
 def test_an_error_is_always_a_picture_error():
     with pytest.raises(PictureError):
         read(Path("nowhere") / "at_all.png")
+
+
+def test_data_sets_may_be_bmp_but_photographs_may_not(tmp_path):
+    pixels = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+    Image.fromarray(pixels).save(tmp_path / "a.bmp")
+    assert np.array_equal(read_image(tmp_path / "a.bmp"), pixels)
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "grey.bmp")
+    assert np.array_equal(read_image(tmp_path / "grey.bmp"), np.repeat(pixels[..., :1], 3, axis=2))
+    with pytest.raises(UnsupportedPicture, match="BMP"):
+        read(tmp_path / "a.bmp")
+    (tmp_path / "cut.bmp").write_bytes((tmp_path / "a.bmp").read_bytes()[:60])
+    with pytest.raises(UnreadablePicture, match=r"cut\.bmp: damaged or truncated BMP"):
+        read_image(tmp_path / "cut.bmp")
+    with pytest.raises(PictureTooLarge):
+        read_image(tmp_path / "a.bmp", max_pixels=34)

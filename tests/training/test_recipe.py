@@ -1,6 +1,9 @@
 import pytest
 
+from anyir.data.mixture import task_sources
+from anyir.data.sets import SETS
 from anyir.errors import ConfigurationError
+from anyir.model.config import network_config
 from anyir.settings import from_mapping, to_mapping
 from anyir.training.recipe import Recipe, load_recipe, shipped_recipes
 
@@ -104,3 +107,84 @@ def test_learning_rate_warms_up_and_falls_as_a_cosine(recipe_file):
 def test_stages_follow_the_share_of_the_training(recipe_file):
     recipe = load_recipe(recipe_file())
     assert [recipe.stage_at(share).patch for share in (0, 0.49, 0.5, 0.99, 1.0)] == [32, 32, 64, 64, 64]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["repeats.noise25=3"], "a mixture .* or repeats, one of the two"),
+        (["epochs=2"], "only a recipe with repeats has epochs"),
+        (["crop_multiple=0"], "crop_multiple = 0"),
+        (["validation.hold_out_every=1"], "hold_out_every = 1"),
+        (['sources.noise25=["wedd"]'], "no training set 'wedd'; did you mean 'wed'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(recipe_file, changes, message):
+    with pytest.raises(ConfigurationError, match=message):
+        load_recipe(recipe_file(), changes)
+
+
+def test_epochs_need_one_batch_size_and_an_end_must_be_given(recipe_file):
+    epochs = MINIMAL.replace("steps = 100", "epochs = 2").replace(
+        "[mixture]\nnoise25 = 1", "[repeats]\nnoise25 = 3"
+    )
+    with pytest.raises(ConfigurationError, match="the batch must be the same in all stages"):
+        load_recipe(recipe_file(epochs))
+    with pytest.raises(ConfigurationError, match="give steps or epochs"):
+        load_recipe(recipe_file(epochs.replace("epochs = 2", "")))
+
+
+# Samples an epoch by the paper (section on data; the repeats are the balancing), where the sets are whole.
+PAPER = {
+    "three-degradations": {
+        "noise15": 15432,
+        "noise25": 15432,
+        "noise50": 15432,
+        "derain": 24000,
+        "dehaze": 72135,
+    },
+    "denoise": {"noise15": 15432, "noise25": 15432, "noise50": 15432},
+    "derain": {"derain": 24000},
+    "dehaze": {"dehaze": 72135},
+    "deblur": {"deblur": 10515},
+    "lowlight": {"lowlight": 9700},
+}
+PAPER["five-degradations"] = PAPER["three-degradations"] | PAPER["deblur"] | PAPER["lowlight"]
+PAPER |= {f"ablation-{row}": PAPER["three-degradations"] for row in "abcde"}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_recipes_train_as_the_paper_does(name):
+    recipe = load_recipe(name)
+    counts = {
+        task: times * sum(SETS[each].expected or 0 for each in task_sources(task, recipe.sources))
+        for task, times in recipe.repeats.items()
+    }
+    assert counts == PAPER[name]
+    assert recipe.epochs == 130 and recipe.loss == "l1" and recipe.crop_multiple == 16
+    (stage,) = recipe.stages
+    assert (stage.patch, stage.batch, stage.freeze_batch_norm) == (128, 16, False)
+    optimiser = recipe.optimiser
+    assert (optimiser.learning_rate, optimiser.betas, optimiser.weight_decay) == (2e-4, (0.9, 0.999), 0)
+    assert recipe.learning_rate_at(0, 0) == 2e-4 and recipe.learning_rate_at(99, 0.5) == pytest.approx(1e-4)
+
+
+def test_the_ablations_differ_in_the_network_alone():
+    networks = [network_config(load_recipe(f"ablation-{row}").network) for row in "abcde"]
+    switches = [(n.skip_split, n.cross_update, n.gated_adaptation) for n in networks]
+    assert switches == [
+        (False, False, False),
+        (True, False, False),
+        (False, False, True),
+        (True, False, True),
+        (True, True, True),
+    ]
+
+
+def test_balanced_has_a_tenth_of_the_steps_and_half_of_the_haze():
+    three, balanced = PAPER["three-degradations"], load_recipe("balanced")
+    samples = sum(three.values())
+    total = sum(balanced.mixture.values())
+    assert balanced.steps == round(130 * samples / 16 / 10)
+    assert balanced.mixture["dehaze"] / total == pytest.approx(three["dehaze"] / samples / 2, abs=1e-3)
+    assert balanced.mixture["derain"] / total == pytest.approx(three["derain"] / samples, abs=1e-3)

@@ -17,9 +17,10 @@ from anyir.errors import DataError, OutputError, UsageError
 from anyir.files import make_folder
 
 if TYPE_CHECKING:
+    from anyir.data.layouts import Example
     from anyir.evaluation.protocol import Protocol, Restore
     from anyir.evaluation.results import ImageResult, Results, SetResult
-    from anyir.evaluation.sets import EvaluationSet, Pair
+    from anyir.evaluation.sets import EvaluationSet
     from anyir.inference.engine import Device
     from anyir.inference.tiles import TileSize
 
@@ -125,21 +126,20 @@ def _prepare(output: Path, overwrite: bool) -> None:
 
 def _find(
     data: Path, selected: Sequence[EvaluationSet]
-) -> tuple[list[tuple[EvaluationSet, tuple[Pair, ...]]], dict[str, str]]:
-    from anyir.evaluation.sets import find_pairs, sets_folder
+) -> tuple[list[tuple[EvaluationSet, tuple[Example, ...]]], dict[str, str]]:
+    from anyir.evaluation.sets import find_pairs, whereabouts
 
-    folder = sets_folder(data)
-    found: list[tuple[EvaluationSet, tuple[Pair, ...]]] = []
+    found: list[tuple[EvaluationSet, tuple[Example, ...]]] = []
     absent: dict[str, str] = {}
     for each in selected:
-        pairs = find_pairs(folder, each)
+        pairs = find_pairs(data, each)
         if pairs is None:
-            absent[each.name] = " or ".join(str(layout) for layout in each.layouts)
+            absent[each.name] = whereabouts(each)
         else:
             found.append((each, pairs))
     if not found:
         looked_for = "; ".join(f"{name} in {where}" for name, where in absent.items())
-        raise DataError(f"{folder} holds none of the sets asked for; looked for {looked_for}")
+        raise DataError(f"{data} holds none of the sets asked for; looked for {looked_for}")
     return found, absent
 
 
@@ -164,7 +164,7 @@ def _sha256(path: Path) -> str:
 
 
 def _evaluate_all(
-    found: Sequence[tuple[EvaluationSet, tuple[Pair, ...]]], restore: Restore, protocol: Protocol
+    found: Sequence[tuple[EvaluationSet, tuple[Example, ...]]], restore: Restore, protocol: Protocol
 ) -> tuple[SetResult, ...]:
     from anyir.evaluation.protocol import evaluate_set
 

@@ -1,11 +1,11 @@
-"""The training pictures: which folders there are, how degraded pictures find their clean ones, what is held out.
+"""The training pictures in memory: read once, held out in part for validation, drawn from in batches.
 
-A data set is one line in :data:`SOURCES`. :func:`load_pictures` reads the sets that a recipe needs into memory once.
+Which sets there are says :mod:`anyir.data.sets`; how they lie on disk, :mod:`anyir.data.layouts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,56 +16,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from anyir.data.depth import depth_from_segments, depth_from_street
+from anyir.data.layouts import examples_of, looked_for
+from anyir.data.sets import SETS
 from anyir.data.store import PictureStore
 from anyir.errors import DataError
-from anyir.picture import SUFFIXES, read_image, read_labels
+from anyir.picture import read_image, read_labels
 
-HOLD_OUT_EVERY: Final = 20
 HOLD_OUT_FIRST: Final = 5
-"""Of each set's clean pictures, sorted by name, numbers 5, 25, 45, ... and all their pairs are kept for validation."""
-
-
-def _same_name(stem: str) -> str:
-    return stem
-
-
-def _scene(stem: str) -> str:
-    """The name before the first underscore: ``s01_rain-004`` → ``s01``; ``1401_5`` → ``1401``."""
-    return stem.split("_", 1)[0]
-
-
-@dataclass(frozen=True)
-class Source:
-    """One set of training pictures, by folders below the data folder.
-
-    Attributes:
-        clean: folder of clean pictures.
-        degraded: folder of degraded pictures; None where degradations are to be made.
-        clean_stem: from a degraded file's name without suffix to its clean file's.
-        labels: folder of label maps with the clean pictures' names, or None.
-        depth: from such a label map to depth (uint8, 255 farthest).
-    """
-
-    clean: str
-    degraded: str | None = None
-    clean_stem: Callable[[str], str] = _same_name
-    labels: str | None = None
-    depth: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
-
-
-SOURCES: Final[Mapping[str, Source]] = {
-    "bsds": Source("clean/bsds", labels="clean/bsds_segments", depth=depth_from_segments),
-    "sunhays": Source("clean/sunhays"),
-    "photos": Source("clean/photos"),
-    "street": Source("street/rgb", labels="street/labels", depth=depth_from_street),
-    "lowlight": Source("lowlight/normal", "lowlight/low"),
-    "blur": Source("blur/sharp", "blur/blurred"),
-    "rain": Source("rain/clean", "rain/rainy"),
-    "rain_real": Source("rain_real/clean", "rain_real/rainy", clean_stem=_scene),
-    "haze_indoor": Source("haze_indoor/clear", "haze_indoor/hazy", clean_stem=_scene),
-    "noise_real": Source("noise_real/clean", "noise_real/noisy"),
-}
+"""Of each set's clean pictures, sorted by name, this is the first that is kept for validation, with all its pairs."""
 
 
 class Patches(NamedTuple):
@@ -108,59 +66,26 @@ class _Row:
     labels: Path | None
 
 
-def picture_files(folder: Path) -> list[Path]:
-    """The picture files in a folder, sorted by name, hidden ones left out."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+def _rows_of(name: str, data: Path) -> list[_Row]:
+    """Examples of one set on disk."""
+    examples = examples_of(data, SETS[name])
+    if not examples:
+        raise DataError(
+            f"{data}: the recipe draws on the set {name!r}, which is not there; looked for {looked_for(SETS[name])}"
+        )
+    return [_Row(name, each.clean, each.degraded, each.labels) for each in examples]
 
 
-def training_root(data: Path) -> Path:
-    """``data/train`` where that exists, else ``data`` itself.
-
-    Raises:
-        DataError: if there is no such folder.
-    """
-    if not data.is_dir():
-        raise DataError(f"{data}: no such folder; --data takes the folder that holds the training pictures")
-    return data / "train" if (data / "train").is_dir() else data
+def held_out(clean: Iterable[Path], every: int) -> set[Path]:
+    """The clean pictures of one set that are kept for validation; none where ``every`` is 0."""
+    return set(sorted(set(clean))[HOLD_OUT_FIRST::every]) if every else set()
 
 
-def _rows_of(name: str, root: Path) -> list[_Row]:
-    """Examples of one source on disk, sorted by clean and then degraded name."""
-    source = SOURCES[name]
-    for folder in (source.clean, source.degraded, source.labels):
-        if folder is not None and not (root / folder).is_dir():
-            raise DataError(
-                f"{root / folder}: no such folder; the recipe draws on the set {name!r}, which needs it"
-            )
-    clean = {path.stem: path for path in picture_files(root / source.clean)}
-    if not clean:
-        raise DataError(f"{root / source.clean}: no pictures in this folder; the set {name!r} needs some")
-
-    def labels_of(path: Path) -> Path | None:
-        return None if source.labels is None else root / source.labels / f"{path.stem}.png"
-
-    if source.degraded is None:
-        return [_Row(name, path, None, labels_of(path)) for path in clean.values()]
-    rows: list[_Row] = []
-    for degraded in picture_files(root / source.degraded):
-        partner = clean.get(source.clean_stem(degraded.stem))
-        if partner is None:
-            raise DataError(
-                f"{degraded}: no clean picture named {source.clean_stem(degraded.stem)!r} in {root / source.clean}"
-            )
-        rows.append(_Row(name, partner, degraded, labels_of(partner)))
-    if not rows:
-        raise DataError(f"{root / source.degraded}: no pictures in this folder; the set {name!r} needs some")
-    return rows
-
-
-def held_out(clean: Iterable[Path]) -> set[Path]:
-    """The clean pictures of one set that are kept for validation."""
-    return set(sorted(set(clean))[HOLD_OUT_FIRST::HOLD_OUT_EVERY])
+def centre(image: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
+    """The centre of an (H, W, C) image, its sides cut to multiples of ``multiple``; the odd row goes at the end."""
+    height, width = image.shape[:2]
+    top, left = height % multiple // 2, width % multiple // 2
+    return image[top : top + height - height % multiple, left : left + width - width % multiple]
 
 
 class TrainingPictures:
@@ -173,16 +98,16 @@ class TrainingPictures:
             host: to ask the device for it would wait for all work queued there.
     """
 
-    def __init__(self, rows: list[_Row], device: str | torch.device) -> None:
+    def __init__(self, rows: list[_Row], device: str | torch.device, multiple: int = 1) -> None:
         clean = sorted({row.clean for row in rows})
         degraded = sorted({row.degraded for row in rows if row.degraded is not None})
         labels = sorted({(row.labels, row.source) for row in rows if row.labels is not None})
-        clean_images = [read_image(path) for path in clean]
+        clean_images = [centre(read_image(path), multiple) for path in clean]
+        degraded_images = [centre(read_image(path), multiple) for path in degraded]
+        depths = [centre(_read_depth(path, source), multiple) for path, source in labels]
         self._clean = PictureStore(clean_images, device=device)
-        self._degraded = PictureStore([read_image(path) for path in degraded], device=device)
-        self._depth = PictureStore(
-            [_read_depth(path, source) for path, source in labels], channels=1, device=device
-        )
+        self._degraded = PictureStore(degraded_images, device=device)
+        self._depth = PictureStore(depths, channels=1, device=device)
         clean_number = {path: number for number, path in enumerate(clean)}
         degraded_number = {path: number for number, path in enumerate(degraded)}
         depth_number = {path: number for number, (path, _) in enumerate(labels)}
@@ -245,7 +170,16 @@ class TrainingPictures:
         smallest = min(self._sides[clean] for clean, _, _ in chosen)
         return Pool(rows, weight.cumsum(0) / weight.sum(), smallest)
 
-    def draw(self, pool: Pool, n: int, size: int, generator: Generator, *, zoom: int = 1) -> Patches:
+    def draw(
+        self,
+        pool: Pool,
+        n: int,
+        size: int,
+        generator: Generator,
+        *,
+        zoom: int = 1,
+        rows: Tensor | None = None,
+    ) -> Patches:
         """``n`` random patches of side ``size``, each flipped at random along both axes.
 
         Args:
@@ -255,6 +189,7 @@ class TrainingPictures:
             generator: on the pictures' device.
             zoom: pictures are scaled down by this factor first (means of ``zoom`` × ``zoom`` pixels, as an 8-bit file
                 would keep them), so that a patch shows more of its scene.
+            rows: (n,) numbers of the pool's rows, one a patch; drawn at random where there are none.
 
         Raises:
             DataError: if a picture is smaller than the patch.
@@ -269,9 +204,9 @@ class TrainingPictures:
         def uniform() -> Tensor:
             return torch.rand(n, generator=generator, device=device, dtype=torch.float64)
 
-        clean, degraded, depth = pool.rows[
-            torch.searchsorted(pool.cumulative_weight, uniform()).clamp_max(len(pool.rows) - 1)
-        ].unbind(1)
+        if rows is None:
+            rows = torch.searchsorted(pool.cumulative_weight, uniform()).clamp_max(len(pool.rows) - 1)
+        clean, degraded, depth = pool.rows[rows].unbind(1)
         top = (uniform() * (self._clean.heights[clean] - side + 1)).long()
         left = (uniform() * (self._clean.widths[clean] - side + 1)).long()
         images = torch.cat(
@@ -291,35 +226,45 @@ class TrainingPictures:
 
 
 def _read_depth(labels: Path, source: str) -> NDArray[np.uint8]:
-    to_depth = SOURCES[source].depth
+    to_depth = SETS[source].depth
     assert to_depth is not None, f"source {source!r} has labels but no way to read depth from them"
     return to_depth(read_labels(labels))[..., None]
 
 
 def load_pictures(
-    data: Path, sources: Iterable[str], device: str | torch.device = "cpu"
+    data: Path,
+    sources: Iterable[str],
+    device: str | torch.device = "cpu",
+    *,
+    hold_out_every: int = 20,
+    crop_multiple: int = 1,
 ) -> tuple[TrainingPictures, TrainingPictures]:
     """Read the named sets and part them into training and validation pictures.
 
     Args:
-        data: the data folder, or a folder whose ``train`` it is.
-        sources: names from :data:`SOURCES`.
+        data: the data folder, or its ``train``.
+        sources: names from :data:`anyir.data.sets.SETS`.
         device: where the pictures are to be held.
+        hold_out_every: of each set's clean pictures, sorted by name, one in so many is kept for validation with all
+            its pairs, numbers 5, 25, 45, ...; 0 for none.
+        crop_multiple: of each picture the centre is taken, its sides cut to multiples of this.
 
     Returns:
         Training and validation pictures. A set with fewer than six clean pictures has no validation share, and if
         all are so small there are no validation pictures.
 
     Raises:
-        DataError: a folder or a partner is missing, or sizes differ; the message names the file.
+        DataError: a set or a partner is missing, or sizes differ; the message names the file.
         UnreadablePicture: a file is damaged; the message names it.
     """
-    root = training_root(data)
     training: list[_Row] = []
     validation: list[_Row] = []
     for name in sources:
-        rows = _rows_of(name, root)
-        kept = held_out(row.clean for row in rows)
+        rows = _rows_of(name, data)
+        kept = held_out((row.clean for row in rows), hold_out_every)
         for row in rows:
             (validation if row.clean in kept else training).append(row)
-    return TrainingPictures(training, device), TrainingPictures(validation, device)
+    return (
+        TrainingPictures(training, device, crop_multiple),
+        TrainingPictures(validation, device, crop_multiple),
+    )

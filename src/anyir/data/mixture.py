@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -33,7 +34,9 @@ from anyir.data.degradations import (
     smooth_fields,
     trajectory_kernels,
 )
+from anyir.data.sets import SETS
 from anyir.errors import ConfigurationError
+from anyir.settings import nearest
 
 Degrade = Callable[[Patches, Generator], Tensor]
 """From patches to degraded images (N, 3, P, P); the patches' clean images are the target."""
@@ -46,7 +49,7 @@ class Task:
     """One kind of repair to learn.
 
     Attributes:
-        sources: names of the sets it draws from (:data:`anyir.data.catalogue.SOURCES`).
+        sources: names of the sets it draws from (:data:`anyir.data.sets.SETS`).
         degrade: makes the degraded images.
         zooms: factors by which the pictures may be scaled down before a patch is cut, one drawn at random each time.
             A small patch of a scaled picture shows the whole scene, without which haze and darkness cannot be
@@ -76,8 +79,11 @@ def _unchanged(patches: Patches, generator: Generator) -> Tensor:
     return patches.clean
 
 
-def _gaussian(patches: Patches, generator: Generator, low: float, high: float) -> Tensor:
-    return quantise(add_gaussian_noise(patches.clean, _between(patches, low, high, generator), generator))
+def _gaussian(
+    patches: Patches, generator: Generator, low: float, high: float, truncate: bool = False
+) -> Tensor:
+    noisy = add_gaussian_noise(patches.clean, _between(patches, low, high, generator), generator)
+    return quantise(noisy, truncate=truncate)
 
 
 def _sensor(patches: Patches, generator: Generator) -> Tensor:
@@ -124,10 +130,36 @@ def _jpeg(patches: Patches, generator: Generator) -> Tensor:
     return compress_jpeg(patches.clean, _between(patches, 15, 85, generator).round())
 
 
+_WILD: Final[tuple[tuple[float, Degrade], ...]] = (
+    (0.2, _haze),
+    (0.2, partial(_rain, shower=LIGHT_RAIN)),
+    (0.3, _blur),
+    (0.2, _dark),
+    (0.5, _sensor),
+    (0.5, _jpeg),
+)
+"""What may happen to one picture, and with what probability. One in eleven is spared everything."""
+
+
+def _wild(patches: Patches, generator: Generator) -> Tensor:
+    """Each of several degradations with its probability, an image; in an order drawn anew for each batch."""
+    degraded = patches.clean
+    for number in torch.randperm(len(_WILD), generator=_on_host(generator)).tolist():
+        probability, degrade = _WILD[number]
+        chosen = _between(patches, 0, 1, generator) < probability
+        happened = degrade(patches._replace(clean=degraded), generator)
+        degraded = torch.where(chosen[:, None, None, None], happened, degraded)
+    return degraded
+
+
 TASKS: Final[Mapping[str, Task]] = {
     "noise15": Task(CLEAN_SOURCES, partial(_gaussian, low=15, high=15)),
     "noise25": Task(CLEAN_SOURCES, partial(_gaussian, low=25, high=25)),
     "noise50": Task(CLEAN_SOURCES, partial(_gaussian, low=50, high=50)),
+    # Fractions of a grey level cut off, as the public code of this family does (a bias of −0.47 grey levels).
+    "noise15_truncated": Task(CLEAN_SOURCES, partial(_gaussian, low=15, high=15, truncate=True)),
+    "noise25_truncated": Task(CLEAN_SOURCES, partial(_gaussian, low=25, high=25, truncate=True)),
+    "noise50_truncated": Task(CLEAN_SOURCES, partial(_gaussian, low=50, high=50, truncate=True)),
     "noise": Task(CLEAN_SOURCES, partial(_gaussian, low=1, high=60)),
     "sensor_noise": Task(CLEAN_SOURCES, _sensor),
     "noise_real": Task(("noise_real",), _paired),
@@ -142,7 +174,13 @@ TASKS: Final[Mapping[str, Task]] = {
     "lowlight": Task(("lowlight",), _paired, zooms=(1, 2)),
     "dark": Task(CLEAN_SOURCES, _dark, zooms=(1, 2)),
     "jpeg": Task(CLEAN_SOURCES, _jpeg),
+    "wild": Task((*CLEAN_SOURCES, "street"), _wild, zooms=(1, 2)),
     "clean": Task(CLEAN_SOURCES, _unchanged, zooms=(1, 2)),
+    # The pairs of the papers, and a user's own.
+    "derain": Task(("rain_train_l",), _paired),
+    "dehaze": Task(("ots",), _paired),
+    "deblur": Task(("gopro_train",), _paired),
+    "pairs": Task(("pairs",), _paired),
 }
 
 
@@ -154,21 +192,31 @@ class Batch(NamedTuple):
 
 
 class Mixture:
-    """Tasks with weights, over the pictures in memory.
+    """Tasks with weights, over the pictures in memory; every sample is drawn independently.
 
     Args:
         weights: task → relative share of the samples; at least one, none negative.
         pictures: a split that holds the sets of every task with a weight.
+        sources: task → sets that it draws from instead of its own.
+        scales: whether tasks draw from pictures scaled down too, each at its ``zooms``.
 
     Raises:
         ConfigurationError: for an unknown task or an impossible weight.
     """
 
-    def __init__(self, weights: Mapping[str, float], pictures: TrainingPictures) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, float],
+        pictures: TrainingPictures,
+        *,
+        sources: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+        scales: bool = False,
+    ) -> None:
         check_weights(weights)
         self.pictures = pictures
         self.tasks = tuple(name for name, weight in weights.items() if weight > 0)
-        self._pools = {name: pictures.pool(TASKS[name].sources) for name in self.tasks}
+        self._pools = {name: pictures.pool(task_sources(name, sources)) for name in self.tasks}
+        self._scales = scales
         shares = torch.tensor([weights[name] for name in self.tasks], dtype=torch.float64)
         self._cumulative = shares.cumsum(0) / shares.sum()
 
@@ -204,7 +252,8 @@ class Mixture:
     def _zoom(self, name: str, size: int, host: Generator) -> int:
         """One of the task's zooms, drawn on the host, of those that leave every picture as large as a patch."""
         side = self._pools[name].smallest_side
-        fitting = [zoom for zoom in TASKS[name].zooms if size * zoom <= side] or [1]
+        zooms = TASKS[name].zooms if self._scales else (1,)
+        fitting = [zoom for zoom in zooms if size * zoom <= side] or [1]
         return fitting[int(torch.randint(len(fitting), (), generator=host))]
 
 
@@ -228,16 +277,44 @@ def check_weights(weights: Mapping[str, float]) -> None:
     """
     for name, weight in weights.items():
         if name not in TASKS:
-            raise ConfigurationError(f"mixture: unknown task {name!r}; known tasks: {', '.join(TASKS)}")
+            raise ConfigurationError(f"mixture: unknown task {name!r}{nearest(name, TASKS)}")
         if not (math.isfinite(weight) and weight >= 0):
             raise ConfigurationError(f"mixture {name} = {weight!r}: a weight must be a number of at least 0")
     if not any(weights.values()):
         raise ConfigurationError("mixture: no task has a weight above 0")
 
 
-def sources_of(weights: Mapping[str, float]) -> tuple[str, ...]:
+def task_sources(name: str, sources: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The sets that a task draws from: what ``sources`` says of it, or else its own."""
+    return sources.get(name, TASKS[name].sources)
+
+
+def check_sources(sources: Mapping[str, tuple[str, ...]]) -> None:
+    """Check the names of tasks and of the sets that they are to draw from.
+
+    Raises:
+        ConfigurationError: for an unknown task, or a set that is unknown, for testing, or without what the task needs.
+    """
+    training = [name for name, each in SETS.items() if each.use == "train"]
+    for name, chosen in sources.items():
+        if name not in TASKS:
+            raise ConfigurationError(f"sources: unknown task {name!r}{nearest(name, TASKS)}")
+        if not chosen:
+            raise ConfigurationError(f"sources {name}: name at least one set")
+        for each in chosen:
+            if each not in training:
+                raise ConfigurationError(f"sources {name}: no training set {each!r}{nearest(each, training)}")
+            paired = all(layout.degraded is not None for layout in SETS[each].layouts)
+            if TASKS[name].degrade is _paired and not paired:
+                raise ConfigurationError(
+                    f"sources {name}: the set {each!r} has clean pictures only, and this task needs pairs"
+                )
+
+
+def sources_of(
+    weights: Mapping[str, float], sources: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> tuple[str, ...]:
     """The sets that a mixture draws on, sorted."""
     check_weights(weights)
-    return tuple(
-        sorted({source for name, weight in weights.items() if weight > 0 for source in TASKS[name].sources})
-    )
+    used = {each for name, weight in weights.items() if weight > 0 for each in task_sources(name, sources)}
+    return tuple(sorted(used))

@@ -17,10 +17,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from anyir.data.layouts import Example
 from anyir.errors import DataError, ShapeMismatch
 from anyir.evaluation.metrics import psnr, ssim
 from anyir.evaluation.results import RESAMPLINGS, ImageResult, Score, SetResult
-from anyir.evaluation.sets import EvaluationSet, Pair
+from anyir.evaluation.sets import EvaluationSet
 from anyir.picture import read_image
 
 Restore = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -104,7 +105,7 @@ def add_noise(
 
 
 def evaluate_set(
-    pairs: Sequence[Pair],
+    pairs: Sequence[Example],
     evaluated: EvaluationSet,
     restore: Restore,
     protocol: Protocol,
@@ -139,7 +140,7 @@ def evaluate_set(
 
 
 def _evaluate_image(
-    pair: Pair, evaluated: EvaluationSet, restore: Restore, protocol: Protocol
+    pair: Example, evaluated: EvaluationSet, restore: Restore, protocol: Protocol
 ) -> ImageResult:
     clean_levels, degraded_levels = _load(pair)
     if evaluated.sigma_255 is not None:
@@ -163,7 +164,7 @@ def _evaluate_image(
     return ImageResult(pair.name, height, width, degraded_score, restored_score, seconds)
 
 
-def _load(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _load(pair: Example) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Clean and degraded image, cropped; twice the clean one where the degraded one is made from it."""
     clean = read_image(pair.clean)
     degraded = clean if pair.degraded is None else read_image(pair.degraded)

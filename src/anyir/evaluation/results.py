@@ -37,7 +37,7 @@ class ImageResult:
     """One picture of a set.
 
     Attributes:
-        name: as in :class:`anyir.evaluation.sets.Pair`.
+        name: as in :class:`anyir.data.layouts.Example`.
         height: in pixels, after the crop.
         width: in pixels, after the crop.
         degraded: score of the input; None where the input is the clean picture itself.

@@ -1,12 +1,13 @@
 """Picture files to arrays and back, with all that a picture carries. Only this room opens picture files."""
 
 from anyir.picture.compare import side_by_side
-from anyir.picture.limits import DEFAULT_SUFFIX, FORMATS, MAX_PIXELS, SUFFIXES
+from anyir.picture.limits import DATA_SUFFIXES, DEFAULT_SUFFIX, FORMATS, MAX_PIXELS, SUFFIXES
 from anyir.picture.reading import read, read_image, read_labels
 from anyir.picture.types import Metadata, Picture, Samples
 from anyir.picture.writing import encode, write, write_image
 
 __all__ = [
+    "DATA_SUFFIXES",
     "DEFAULT_SUFFIX",
     "FORMATS",
     "MAX_PIXELS",

@@ -32,6 +32,9 @@ DEFAULT_SUFFIX: Final[Mapping[str, str]] = MappingProxyType(
 
 FORMATS: Final = tuple(DEFAULT_SUFFIX)
 
+DATA_SUFFIXES: Final = frozenset({*SUFFIXES, ".bmp"})
+"""File name suffixes of pictures in data sets, which :func:`anyir.picture.read_image` reads."""
+
 MAX_SIDE: Final[Mapping[str, int]] = MappingProxyType({"jpeg": 65_500, "webp": 16_383})
 """Format → the longest side that its encoder can write, in pixels."""
 

@@ -72,15 +72,27 @@ def read(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture
 def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Read a picture's colours alone, for data sets: (H, W, 3) uint8 RGB, upright; alpha is left out.
 
+    Also takes BMP, as which data sets are published (the Waterloo Exploration Database) but photographs hardly ever.
+
     Raises:
         PictureError: as :func:`read`; also UnsupportedPicture for 16 bits per sample.
     """
+    with _opened(source) as (file, name):
+        if file.read(2) == b"BM":
+            return _read_bmp(file, name, max_pixels)
     pixels = read(source, max_pixels=max_pixels).pixels
     if pixels.dtype != np.uint8:
         raise UnsupportedPicture(
             f"{_name_of(source)}: 16 bits per sample where 8 are needed; convert it to 8 bits"
         )
     return pixels.astype(np.uint8, copy=False)
+
+
+def _read_bmp(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:
+    file.seek(0)
+    with _decoding(name, "bmp", max_pixels), Image.open(file, formats=["BMP"]) as image:
+        check_pixels(image.height, image.width, max_pixels, name)
+        return np.asarray(image.convert("RGB"))
 
 
 def read_labels(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:

@@ -19,7 +19,6 @@ import torch
 from torch import Generator, Tensor
 
 from anyir.data.catalogue import load_pictures
-from anyir.data.mixture import Mixture, sources_of
 from anyir.errors import ConfigurationError, EngineUnavailable
 from anyir.model.checkpoint import load_checkpoint
 from anyir.model.config import network_config
@@ -27,6 +26,7 @@ from anyir.model.network import AnyIR
 from anyir.training.losses import LOSSES
 from anyir.training.recipe import Recipe
 from anyir.training.run import About, RunFolder
+from anyir.training.sampling import make_sampler
 from anyir.training.state import TrainingState, new_state
 from anyir.training.validation import Score, Validator
 
@@ -128,10 +128,16 @@ def train(
     """
     place = choose_device(device)
     folder = RunFolder(out, recipe, resume=resume)
-    training, validation = load_pictures(data, sources_of(recipe.mixture), place)
+    training, validation = load_pictures(
+        data,
+        recipe.sets,
+        place,
+        hold_out_every=recipe.validation.hold_out_every,
+        crop_multiple=recipe.crop_multiple,
+    )
     # Now, not hours later in the last stage.
     training.check_patch(max(stage.patch for stage in recipe.stages))
-    mixture, validator = Mixture(recipe.mixture, training), Validator(recipe, validation)
+    sampler, validator = make_sampler(recipe, training), Validator(recipe, validation)
 
     torch.manual_seed(recipe.seed)
     config = network_config(recipe.network)
@@ -152,16 +158,16 @@ def train(
 
     scores: dict[str, Score] = {}
     meter, started = _Meter(), time.monotonic() - state.seconds
-    finished = _share(state, recipe) >= 1
+    finished = _share(state, sampler.steps) >= 1
     while not finished:
-        share = _share(state, recipe)
+        share = _share(state, sampler.steps)
         stage, learning_rate = recipe.stage_at(share), recipe.learning_rate_at(state.step, share)
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate
         _set_modes(network, stage.freeze_batch_norm)
 
         generator.manual_seed(step_seed(recipe.seed, state.step))
-        batch = mixture.batch(stage.batch, stage.patch, generator)
+        batch = sampler.batch(state.samples, stage.batch, stage.patch, generator)
         with torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             restored = forward(batch.degraded.to(memory_format=torch.channels_last))
         loss = LOSSES[recipe.loss](restored.float(), batch.clean)
@@ -176,7 +182,7 @@ def train(
         state.step += 1
         state.samples += stage.batch
         state.seconds = time.monotonic() - started
-        share = _share(state, recipe)
+        share = _share(state, sampler.steps)
         finished = share >= 1
         stopping = not finished and should_stop()
 
@@ -189,7 +195,7 @@ def train(
             if on_progress is not None:
                 left = state.seconds * (1 / share - 1)
                 on_progress(
-                    Progress(state.step, recipe.steps, share, mean_loss, learning_rate, speed, left, scores)
+                    Progress(state.step, sampler.steps, share, mean_loss, learning_rate, speed, left, scores)
                 )
         if state.step % recipe.validation.every_steps == 0 or finished:
             averaged.load_state_dict(state.average.state)
@@ -222,10 +228,10 @@ class _Meter:
         return loss, speed
 
 
-def _share(state: TrainingState, recipe: Recipe) -> float:
+def _share(state: TrainingState, steps: int) -> float:
     """How much of the training is done, by steps or by time, whichever is further."""
     by_time = 0.0 if state.max_minutes is None else state.seconds / (60 * state.max_minutes)
-    return min(1.0, max(state.step / recipe.steps, by_time))
+    return min(1.0, max(state.step / steps, by_time))
 
 
 def _on_device(network: AnyIR, device: torch.device) -> AnyIR:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from anyir.data.mixture import check_weights
+from anyir.data.mixture import check_sources, check_weights, sources_of
 from anyir.errors import ConfigurationError
 from anyir.model.config import SIZE_MULTIPLE, network_config
 from anyir.settings import from_mapping
@@ -87,13 +87,18 @@ class Validation:
         every_steps: steps between two validations.
         samples: patches a task.
         patch: side of the patches, a multiple of 8.
+        hold_out_every: of each set's clean pictures, one in so many is held out; 0 for none, and then there is no
+            validation: so the papers train.
     """
 
     every_steps: int = 1000
     samples: int = 8
     patch: int = 128
+    hold_out_every: int = 20
 
     def __post_init__(self) -> None:
+        every = self.hold_out_every
+        _require(every == 0 or every > 1, "validation.hold_out_every", every, "must be 0 or at least 2")
         _require(self.every_steps >= 1, "validation.every_steps", self.every_steps, "must be at least 1")
         _require(self.samples >= 1, "validation.samples", self.samples, "must be at least 1")
         fits = self.patch >= 16 and self.patch % SIZE_MULTIPLE == 0
@@ -108,9 +113,16 @@ class Recipe:
 
     Attributes:
         network: name of the network (:data:`anyir.model.config.NETWORKS`).
-        mixture: task → relative share of the samples (:data:`anyir.data.mixture.TASKS`).
-        steps: optimiser steps of a whole training.
         stages: patch and batch size over the training, in order.
+        mixture: task → relative share of the samples (:data:`anyir.data.mixture.TASKS`); every sample is drawn
+            independently.
+        repeats: task → how often each of its examples comes in an epoch; the alternative to ``mixture``, and how the
+            papers balance tasks.
+        sources: task → sets (:data:`anyir.data.sets.SETS`) that it draws from, where not from its own.
+        scales: draw patches from pictures scaled down too, in the tasks that have ``zooms``.
+        crop_multiple: of each picture the centre is taken, its sides cut to multiples of this; the papers' is 16.
+        steps: optimiser steps of a whole training.
+        epochs: the alternative to ``steps``, with ``repeats``. Where both are given, the shorter training it is.
         warmup_steps: steps over which the learning rate rises linearly from 0.
         optimiser: the optimiser.
         loss: ``l1``, the mean absolute error, or ``psnr``, the mean over images of the logarithm of their RMS error,
@@ -124,9 +136,14 @@ class Recipe:
     """
 
     network: str
-    mixture: Mapping[str, float]
-    steps: int
     stages: tuple[Stage, ...]
+    mixture: Mapping[str, float] = field(default_factory=dict)
+    repeats: Mapping[str, int] = field(default_factory=dict)
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scales: bool = False
+    crop_multiple: int = 1
+    steps: int | None = None
+    epochs: int | None = None
     warmup_steps: int = 200
     optimiser: Optimiser = field(default_factory=Optimiser)
     loss: Literal["l1", "psnr"] = "l1"
@@ -139,8 +156,25 @@ class Recipe:
 
     def __post_init__(self) -> None:
         network_config(self.network)
-        check_weights(self.mixture)
-        _require(self.steps >= 1, "steps", self.steps, "must be at least 1")
+        if bool(self.mixture) == bool(self.repeats):
+            raise ConfigurationError(
+                "recipe: give a mixture (shares of the samples) or repeats, one of the two"
+            )
+        if self.steps is None and self.epochs is None:
+            raise ConfigurationError("recipe: give steps or epochs")
+        check_weights(self.weights)
+        check_sources(self.sources)
+        for key in ("steps", "epochs", "crop_multiple"):
+            value = getattr(self, key)
+            _require(value is None or value >= 1, key, value, "must be at least 1")
+        if self.epochs is not None:
+            _require(
+                bool(self.repeats), "epochs", self.epochs, "only a recipe with repeats has epochs; give steps"
+            )
+            one_batch = len({stage.batch for stage in self.stages}) == 1
+            _require(
+                one_batch, "epochs", self.epochs, "with epochs, the batch must be the same in all stages"
+            )
         _require(0 <= self.warmup_steps, "warmup_steps", self.warmup_steps, "must not be negative")
         _require(
             0 <= self.average_decay < 1, "average_decay", self.average_decay, "must be at least 0, below 1"
@@ -155,6 +189,16 @@ class Recipe:
         ends = [stage.until for stage in self.stages]
         rising = bool(ends) and ends[-1] == 1 and all(a < b for a, b in pairwise(ends))
         _require(rising, "stages.until", ends, "must rise from stage to stage and end at 1")
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Task → share of the samples, or how often each of its examples comes in an epoch."""
+        return self.mixture or self.repeats
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The data sets that the recipe draws on, sorted."""
+        return sources_of(self.weights, self.sources)
 
     def stage_at(self, progress: float) -> Stage:
         """The stage at a share of the training (0 to 1)."""

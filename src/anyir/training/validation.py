@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from anyir.data.catalogue import TrainingPictures
-from anyir.data.mixture import TASKS, Batch, Mixture
+from anyir.data.mixture import Batch, Mixture, task_sources
 from anyir.training.recipe import Recipe
 
 
@@ -37,12 +37,12 @@ class Validator:
         present = set(pictures.sources)
         weights = {
             name: weight
-            for name, weight in recipe.mixture.items()
-            if weight > 0 and present.issuperset(TASKS[name].sources)
+            for name, weight in recipe.weights.items()
+            if weight > 0 and present.issuperset(task_sources(name, recipe.sources))
         }
         self.batches: dict[str, Batch] = {}
         size = min(recipe.validation.patch, pictures.smallest_side // 8 * 8)
-        mixture = Mixture(weights, pictures) if weights else None
+        mixture = Mixture(weights, pictures, sources=recipe.sources) if weights else None
         for name in weights:
             assert mixture is not None
             generator = Generator(pictures.device).manual_seed(zlib.crc32(name.encode()))

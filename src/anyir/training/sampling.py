@@ -1,0 +1,54 @@
+"""From a recipe and pictures to the batches of a training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Generator
+
+from anyir.data.catalogue import TrainingPictures
+from anyir.data.epochs import Epochs
+from anyir.data.mixture import Batch, Mixture
+from anyir.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """What a training is made of.
+
+    Attributes:
+        steps: of the whole training.
+        shares: task → share of the samples.
+        epoch: task → samples an epoch; empty where the recipe has no epochs.
+        batch: (samples seen before, samples, side of the patches, generator) → a batch. The generator is on the
+            pictures' device.
+    """
+
+    steps: int
+    shares: dict[str, float]
+    epoch: dict[str, int]
+    batch: Callable[[int, int, int, Generator], Batch]
+
+
+def make_sampler(recipe: Recipe, pictures: TrainingPictures) -> Sampler:
+    """The sampler of a recipe over a training split.
+
+    Raises:
+        ConfigurationError: a weight is impossible.
+    """
+    if recipe.mixture:
+        mixture = Mixture(recipe.mixture, pictures, sources=recipe.sources, scales=recipe.scales)
+        assert recipe.steps is not None, "a recipe without repeats has no epochs, so it has steps"
+        total = sum(recipe.mixture.values())
+        shares = {name: recipe.mixture[name] / total for name in mixture.tasks}
+        return Sampler(
+            recipe.steps, shares, {}, lambda first, n, size, generator: mixture.batch(n, size, generator)
+        )
+    epochs = Epochs(recipe.repeats, pictures, recipe.seed, sources=recipe.sources)
+    ends = [recipe.steps] if recipe.steps is not None else []
+    if recipe.epochs is not None:
+        ends.append(math.ceil(recipe.epochs * epochs.length / recipe.stages[0].batch))
+    shares = {name: samples / epochs.length for name, samples in epochs.samples.items()}
+    return Sampler(min(ends), shares, epochs.samples, epochs.batch)
