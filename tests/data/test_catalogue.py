@@ -90,6 +90,24 @@ def test_a_patch_larger_than_a_picture_is_an_error(tiny_data):
         training.draw(training.pool(["photos"]), 1, 88, seeded())
 
 
+def test_pictures_may_be_left_out_and_all_their_pairs_with_them(tiny_data):
+    training, validation = load_pictures(tiny_data, ["rain_real"], leave_out={"rain_real": ("s1", "s5")})
+    assert training.counts() == {"rain_real": 15} and validation.counts() == {"rain_real": 3}
+
+
+def test_pictures_are_cut_to_multiples_about_their_centre(tiny_data):
+    whole, _ = load_pictures(tiny_data, ["lowlight"], hold_out_every=0)
+    cut, _ = load_pictures(tiny_data, ["lowlight"], hold_out_every=0, crop_multiple=16)  # 80 × 88 → 80 × 80
+    assert whole.counts() == {"lowlight": 8} and cut.smallest_side == 80
+    seen = cut.draw(cut.pool(["lowlight"]), 32, 80, seeded()).clean
+    allowed = {
+        bytes((np.asarray(Image.open(path))[:, 4:84]).sum((0, 1)).astype(np.int64))
+        for path in (tiny_data / "train/lowlight/normal").iterdir()
+    }
+    sums = (seen * 255).round().sum((2, 3)).long().numpy()
+    assert {bytes(row) for row in sums} <= allowed
+
+
 def test_a_set_that_is_not_there_is_named_with_where_it_was_looked_for(own_copy):
     shutil.rmtree(own_copy / "train/blur/sharp")
     with pytest.raises(DataError, match=r"'blur', which is not there; looked for blur/\{blurred,sharp\}"):

@@ -5,9 +5,10 @@ Which sets there are says :mod:`anyir.data.sets`; how they lie on disk, :mod:`an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -238,6 +239,7 @@ def load_pictures(
     *,
     hold_out_every: int = 20,
     crop_multiple: int = 1,
+    leave_out: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> tuple[TrainingPictures, TrainingPictures]:
     """Read the named sets and part them into training and validation pictures.
 
@@ -248,6 +250,7 @@ def load_pictures(
         hold_out_every: of each set's clean pictures, sorted by name, one in so many is kept for validation with all
             its pairs, numbers 5, 25, 45, ...; 0 for none.
         crop_multiple: of each picture the centre is taken, its sides cut to multiples of this.
+        leave_out: set → names (without suffix) of clean pictures that are not to be used, nor their pairs.
 
     Returns:
         Training and validation pictures. A set with fewer than six clean pictures has no validation share, and if
@@ -260,7 +263,7 @@ def load_pictures(
     training: list[_Row] = []
     validation: list[_Row] = []
     for name in sources:
-        rows = _rows_of(name, data)
+        rows = [row for row in _rows_of(name, data) if row.clean.stem not in leave_out.get(name, ())]
         kept = held_out((row.clean for row in rows), hold_out_every)
         for row in rows:
             (validation if row.clean in kept else training).append(row)

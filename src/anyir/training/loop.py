@@ -134,6 +134,7 @@ def train(
         place,
         hold_out_every=recipe.validation.hold_out_every,
         crop_multiple=recipe.crop_multiple,
+        leave_out=recipe.leave_out,
     )
     # Now, not hours later in the last stage.
     training.check_patch(max(stage.patch for stage in recipe.stages))

@@ -119,6 +119,7 @@ class Recipe:
         repeats: task → how often each of its examples comes in an epoch; the alternative to ``mixture``, and how the
             papers balance tasks.
         sources: task → sets (:data:`anyir.data.sets.SETS`) that it draws from, where not from its own.
+        leave_out: set → names, without suffix, of clean pictures that are not to be trained on, nor their pairs.
         scales: draw patches from pictures scaled down too, in the tasks that have ``zooms``.
         crop_multiple: of each picture the centre is taken, its sides cut to multiples of this; the papers' is 16.
         steps: optimiser steps of a whole training.
@@ -140,6 +141,7 @@ class Recipe:
     mixture: Mapping[str, float] = field(default_factory=dict)
     repeats: Mapping[str, int] = field(default_factory=dict)
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    leave_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     scales: bool = False
     crop_multiple: int = 1
     steps: int | None = None
