@@ -16,6 +16,7 @@ import typer
 from anyir._version import __version__
 from anyir.apps.compare import compare
 from anyir.apps.console import INTERRUPTED, Interrupted, complain
+from anyir.apps.data import data
 from anyir.apps.degrade import degrade
 from anyir.apps.evaluate import evaluate
 from anyir.apps.export import export
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 for _command in (restore, compare, info, degrade, train, evaluate, export):
     app.command()(_command)
+app.add_typer(data)
 
 
 def _print_version(value: bool) -> None:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from anyir.data.fingerprint import Fingerprint, fingerprint
 from anyir.data.layouts import examples_of, looked_for
 from anyir.data.sets import SETS
 from anyir.data.store import PictureStore
@@ -58,8 +59,8 @@ class Pool(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Row:
-    """One training example on disk."""
+class Row:
+    """One training example on disk: the set it belongs to, and its files."""
 
     source: str
     clean: Path
@@ -67,14 +68,14 @@ class _Row:
     labels: Path | None
 
 
-def _rows_of(name: str, data: Path) -> list[_Row]:
+def _rows_of(name: str, data: Path) -> list[Row]:
     """Examples of one set on disk."""
     examples = examples_of(data, SETS[name])
     if not examples:
         raise DataError(
             f"{data}: the recipe draws on the set {name!r}, which is not there; looked for {looked_for(SETS[name])}"
         )
-    return [_Row(name, each.clean, each.degraded, each.labels) for each in examples]
+    return [Row(name, each.clean, each.degraded, each.labels) for each in examples]
 
 
 def held_out(clean: Iterable[Path], every: int) -> set[Path]:
@@ -97,14 +98,18 @@ class TrainingPictures:
     Attributes:
         smallest_side: the smallest height or width in pixels: no patch can be larger. 0 without pictures. Kept on the
             host: to ask the device for it would wait for all work queued there.
+        rows: the examples.
+        fingerprints: what every clean and degraded picture looks like.
     """
 
-    def __init__(self, rows: list[_Row], device: str | torch.device, multiple: int = 1) -> None:
+    def __init__(self, rows: list[Row], device: str | torch.device, multiple: int = 1) -> None:
+        self.rows = tuple(rows)
         clean = sorted({row.clean for row in rows})
         degraded = sorted({row.degraded for row in rows if row.degraded is not None})
         labels = sorted({(row.labels, row.source) for row in rows if row.labels is not None})
-        clean_images = [centre(read_image(path), multiple) for path in clean]
-        degraded_images = [centre(read_image(path), multiple) for path in degraded]
+        self.fingerprints: dict[Path, Fingerprint] = {}
+        clean_images = [self._read(path, multiple) for path in clean]
+        degraded_images = [self._read(path, multiple) for path in degraded]
         depths = [centre(_read_depth(path, source), multiple) for path, source in labels]
         self._clean = PictureStore(clean_images, device=device)
         self._degraded = PictureStore(degraded_images, device=device)
@@ -123,6 +128,11 @@ class TrainingPictures:
             self._rows.setdefault(row.source, []).append(numbers)
         self._sides = [min(image.shape[:2]) for image in clean_images]
         self.smallest_side = min(self._sides, default=0)
+
+    def _read(self, path: Path, multiple: int) -> NDArray[np.uint8]:
+        image = read_image(path)
+        self.fingerprints[path] = fingerprint(image)
+        return centre(image, multiple)
 
     def _check_sizes(self, row: _Row, numbers: tuple[int, int, int]) -> None:
         size = self._size(self._clean, numbers[0])
@@ -260,8 +270,8 @@ def load_pictures(
         DataError: a set or a partner is missing, or sizes differ; the message names the file.
         UnreadablePicture: a file is damaged; the message names it.
     """
-    training: list[_Row] = []
-    validation: list[_Row] = []
+    training: list[Row] = []
+    validation: list[Row] = []
     for name in sources:
         rows = [row for row in _rows_of(name, data) if row.clean.stem not in leave_out.get(name, ())]
         kept = held_out((row.clean for row in rows), hold_out_every)

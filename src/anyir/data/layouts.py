@@ -152,6 +152,10 @@ def roots(data: Path, use: Use) -> tuple[Path, ...]:
     """
     if not data.is_dir():
         raise DataError(f"{data} is not a folder; --data takes the folder that holds the pictures")
+    if (
+        use == "test" and data.name.lower() == "train"
+    ):  # who names the training folder has the test sets beside it
+        data = data.parent
     return tuple(data / name for name in _ROOTS[use] if (data / name).is_dir())
 
 

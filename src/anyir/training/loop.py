@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from anyir.data.audit import refuse_leaks
 from anyir.data.catalogue import load_pictures
 from anyir.errors import ConfigurationError, EngineUnavailable
 from anyir.model.checkpoint import load_checkpoint
@@ -119,7 +120,7 @@ def train(
         should_stop: asked after every step; where it says yes, a checkpoint is written and training ends.
 
     Raises:
-        DataError: pictures are missing, or smaller than the recipe's largest patch.
+        DataError: pictures are missing, smaller than the recipe's largest patch, or show what test pictures show.
         EngineUnavailable: the device is not there.
         TrainingError: the loss or a weight is not finite, or the run in ``out`` has another recipe.
         OutputError: there is a run in ``out``, or it cannot be written to.
@@ -136,6 +137,8 @@ def train(
         crop_multiple=recipe.crop_multiple,
         leave_out=recipe.leave_out,
     )
+    if recipe.test_pictures == "refuse":
+        refuse_leaks(training.rows, training.fingerprints, data)
     # Now, not hours later in the last stage.
     training.check_patch(max(stage.patch for stage in recipe.stages))
     sampler, validator = make_sampler(recipe, training), Validator(recipe, validation)

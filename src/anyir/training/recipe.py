@@ -120,6 +120,8 @@ class Recipe:
             papers balance tasks.
         sources: task → sets (:data:`anyir.data.sets.SETS`) that it draws from, where not from its own.
         leave_out: set → names, without suffix, of clean pictures that are not to be trained on, nor their pairs.
+        test_pictures: ``refuse`` to train on a picture that shows what a picture of a test set beside the training sets
+            shows, or ``allow`` it.
         scales: draw patches from pictures scaled down too, in the tasks that have ``zooms``.
         crop_multiple: of each picture the centre is taken, its sides cut to multiples of this; the papers' is 16.
         steps: optimiser steps of a whole training.
@@ -142,6 +144,7 @@ class Recipe:
     repeats: Mapping[str, int] = field(default_factory=dict)
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     leave_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    test_pictures: Literal["refuse", "allow"] = "refuse"
     scales: bool = False
     crop_multiple: int = 1
     steps: int | None = None

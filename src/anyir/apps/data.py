@@ -1,0 +1,149 @@
+"""``anyir data``: what is in a data folder, and what a recipe makes of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anyir.apps.console import say, write_text
+from anyir.apps.extras import require_extra
+
+if TYPE_CHECKING:
+    from anyir.data.audit import Audit, SetReport
+    from anyir.data.layouts import DataSet
+
+data = typer.Typer(
+    name="data",
+    help="Check data sets, and show what a recipe makes of them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+SHOWN = 12
+"""Lines of one kind of finding that are printed; the JSON file has all."""
+
+
+@data.command()
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the data sets.")],
+    only: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME", help="Just this set (repeatable).")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Write everything that was found here.")
+    ] = None,
+) -> int:
+    """Find the data sets in DIR, open every picture, and look for test pictures among the training pictures."""
+    require_extra("train", ("torch",), "data check")
+    from anyir.data.audit import audit, to_json
+
+    with _progress() as on_file:
+        result = audit(folder, only or (), on_file)
+    if report is not None:
+        write_text(report, json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n")
+    _print(result)
+    return 0 if result.sound else 1
+
+
+@data.command()
+def sets() -> None:
+    """List the data sets that anyir knows, with their terms and where they are looked for."""
+    require_extra("train", ("torch",), "data sets")
+    from anyir.data.layouts import looked_for
+    from anyir.data.sets import SETS
+
+    rows = [
+        (
+            name,
+            each.title,
+            each.use,
+            "" if each.expected is None else f"{each.expected}",
+            each.terms,
+            looked_for(each),
+        )
+        for name, each in SETS.items()
+    ]
+    _table(("name", "set", "use", "examples", "terms", "looked for in"), rows)
+
+
+def _print(result: Audit) -> None:
+    rows = [_row(each, result.data) for each in result.sets]
+    _table(("set", "use", "examples", "where", "terms", "state"), rows)
+    for each in result.sets:
+        _findings(each)
+    for title, matches in (
+        ("test pictures among the training pictures", result.leaks),
+        ("clean training pictures that show the same", result.duplicates),
+    ):
+        _list(title, [f"{m.ours} = {m.theirs} ({m.similarity:.2f})" for m in matches])
+    print(
+        f"\n{result.files} pictures opened; not there: {', '.join(each.name for each in result.absent) or 'none'}"
+    )
+    say("sound" if result.sound else "not sound: see above")
+
+
+def _row(each: SetReport, folder: Path) -> tuple[str, ...]:
+    dataset, found = each.found.dataset, each.found
+    where = sorted({_below(place, folder) for place in found.folders})
+    place = where[0] if len(where) == 1 else f"{where[0]} and {len(where) - 1} more"
+    return (
+        dataset.name,
+        dataset.use,
+        _count(dataset, len(found.examples)),
+        place,
+        dataset.terms,
+        "sound" if each.sound else "NOT SOUND",
+    )
+
+
+def _count(dataset: DataSet, examples: int) -> str:
+    whole = dataset.expected is None or examples == dataset.expected
+    return f"{examples}" if whole else f"{examples} of {dataset.expected}"
+
+
+def _below(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
+
+
+def _findings(each: SetReport) -> None:
+    name, found = each.found.dataset.name, each.found
+    _list(f"{name}: without a partner", [f"{path} (no {partner})" for path, partner in found.alone])
+    _list(f"{name}: two pictures of one name", [f"{a} and {b.name}" for a, b in found.namesakes])
+    _list(f"{name}: folders without pictures", [str(folder) for folder in found.empty])
+    _list(f"{name}: unreadable", each.unreadable.values())
+    _list(f"{name}: pairs of two sizes", [f"{a} and {b}: {words}" for a, b, words in each.unequal])
+    _list(f"{name}: smaller than the papers' patches", [str(path) for path in each.small])
+
+
+def _list(title: str, lines: Iterable[str]) -> None:
+    lines = list(lines)
+    if lines:
+        print(f"\n{title}: {len(lines)}")
+        for line in lines[:SHOWN]:
+            print(f"  {line}")
+        if len(lines) > SHOWN:
+            print(f"  and {len(lines) - SHOWN} more: --report FILE.json has them all")
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as they must be, two spaces between them."""
+    lines = [headings, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+@contextmanager
+def _progress() -> Generator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("opening pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

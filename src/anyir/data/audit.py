@@ -1,0 +1,263 @@
+"""What is in a data folder: every set of the catalogue that is there, every file opened, and what is wrong with it.
+
+The most important thing that can be wrong is a training picture that shows what a test picture shows: its numbers
+would then say nothing. :func:`find_leaks` finds them by looks (:mod:`anyir.data.fingerprint`), not by name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from anyir.data.catalogue import Row
+from anyir.data.fingerprint import Fingerprint, Match, find_alike, find_duplicates, fingerprint
+from anyir.data.layouts import DataSet, Example, Found, Use, scan
+from anyir.data.sets import GENERIC, SETS
+from anyir.errors import DataError, PictureError
+from anyir.picture import read_image
+
+SHOWN: Final = 5
+"""Pairs that an error names."""
+
+SMALL: Final = 128
+"""Pixels: the papers' patches do not fit pictures with a shorter side."""
+
+
+@dataclass(frozen=True)
+class SetReport:
+    """One set that is there.
+
+    Attributes:
+        found: where it lies, its examples, and the files that miss a partner or share a name.
+        unreadable: files that cannot be read, and why.
+        unequal: pairs whose sizes differ: (degraded, clean, in words).
+        small: clean pictures with a side shorter than :data:`SMALL`.
+    """
+
+    found: Found
+    unreadable: Mapping[Path, str]
+    unequal: tuple[tuple[Path, Path, str], ...]
+    small: tuple[Path, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Nothing is missing, doubtful or damaged in what is there."""
+        found = self.found
+        return not (self.unreadable or self.unequal or found.alone or found.namesakes or found.empty)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What is in a data folder.
+
+    Attributes:
+        data: the folder.
+        sets: those that are there, in the order of the catalogue.
+        absent: the others.
+        leaks: scenes of training and test sets that are the same, named by their clean pictures.
+        duplicates: pairs of clean training pictures that show the same.
+        files: pictures opened.
+    """
+
+    data: Path
+    sets: tuple[SetReport, ...]
+    absent: tuple[DataSet, ...]
+    leaks: tuple[Match[Path], ...]
+    duplicates: tuple[Match[Path], ...]
+    files: int
+
+    @property
+    def sound(self) -> bool:
+        """Every set is sound, and no test picture is among the training pictures."""
+        return not self.leaks and all(each.sound for each in self.sets)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One file, opened: size and fingerprint, or why there are none."""
+
+    size: tuple[int, int] = (0, 0)
+    print: Fingerprint | None = None
+    error: str | None = None
+
+
+def audit(
+    data: Path, only: Sequence[str] = (), on_file: Callable[[int, int], None] = lambda done, total: None
+) -> Audit:
+    """Find the sets in a data folder and open every picture of them.
+
+    Args:
+        data: the folder.
+        only: names of sets to look for; all where none is named, but for the user's own (``pairs``, ``pictures``).
+        on_file: called after each file with how many are done, of how many.
+
+    Raises:
+        DataError: ``data`` is no folder, a name is unknown, or none of the sets is there.
+    """
+    for name in only:
+        if name not in SETS:
+            raise DataError(f"no data set is called {name!r}; there are: {', '.join(SETS)}")
+    wanted = [each for name, each in SETS.items() if (name in only if only else name not in GENERIC)]
+    found = {each.name: scan(data, each) for each in wanted}
+    present = [each for each in found.values() if each is not None]
+    if not present:
+        raise DataError(
+            f"{data} holds none of {len(wanted)} data sets that were looked for; see 'anyir data sets'"
+        )
+    looks = _look_at({path for each in present for path in files_of(each.examples)}, on_file)
+    prints: dict[Use, dict[Path, Fingerprint]] = {"train": {}, "test": {}}
+    for each in present:
+        for path in files_of(each.examples):
+            known = looks[path].print
+            if known is not None:
+                prints[each.dataset.use][path] = known
+    scenes = {
+        use: _clean_of(x for each in present if each.dataset.use == use for x in each.examples)
+        for use in ("train", "test")
+    }
+    clean = set(scenes["train"].values()) & prints["train"].keys()
+    return Audit(
+        data=data,
+        sets=tuple(_report(each, looks) for each in present),
+        absent=tuple(each for each in wanted if found[each.name] is None),
+        leaks=tuple(_scenes(find_alike(prints["train"], prints["test"]), scenes["train"], scenes["test"])),
+        duplicates=tuple(find_duplicates({path: prints["train"][path] for path in clean})),
+        files=len(looks),
+    )
+
+
+def files_of(examples: Iterable[Example]) -> set[Path]:
+    """The clean and degraded pictures of examples."""
+    return {path for each in examples for path in (each.clean, each.degraded) if path is not None}
+
+
+def refuse_leaks(rows: Iterable[Row], prints: Mapping[Path, Fingerprint], data: Path) -> None:
+    """See that no training picture shows what a picture of a test set below ``data`` shows.
+
+    Args:
+        rows: the training examples.
+        prints: what their pictures look like.
+        data: the data folder; where it has no test sets there is nothing to compare with.
+
+    Raises:
+        DataError: one does; the message names the files and how to leave them out.
+    """
+    rows = tuple(rows)
+    found = [scan(data, each) for each in SETS.values() if each.use == "test"]
+    test = [example for each in found if each is not None for example in each.examples]
+    looks = _look_at(files_of(test))
+    test_prints = {path: look.print for path, look in looks.items() if look.print is not None}
+    leaks = _scenes(find_alike(prints, test_prints), _clean_of(rows), _clean_of(test))
+    if not leaks:
+        return
+    sets: dict[str, list[str]] = {}
+    for source, clean in sorted({(row.source, row.clean) for row in rows}):
+        if any(leak.ours == clean for leak in leaks):
+            sets.setdefault(source, []).append(clean.stem)
+    options = " ".join(f"--set 'leave_out.{name}={json.dumps(stems)}'" for name, stems in sets.items())
+    shown = ", ".join(f"{leak.ours} = {leak.theirs}" for leak in leaks[:SHOWN])
+    more = f" and {len(leaks) - SHOWN} more" if len(leaks) > SHOWN else ""
+    raise DataError(
+        f"training pictures show what test pictures show: {shown}{more}; leave them out with {options}, "
+        "or allow it with --set test_pictures=allow"
+    )
+
+
+def _clean_of(examples: Iterable[Example | Row]) -> dict[Path, Path]:
+    """From each picture of some examples to its clean picture, which stands for the scene."""
+    return {path: each.clean for each in examples for path in (each.clean, each.degraded) if path is not None}
+
+
+def _scenes(
+    matches: Iterable[Match[Path]], ours: Mapping[Path, Path], theirs: Mapping[Path, Path]
+) -> list[Match[Path]]:
+    """Matches of pictures as matches of scenes, named by their clean pictures, each with its best similarity."""
+    best: dict[tuple[Path, Path], float] = {}
+    for match in matches:
+        scenes = (ours[match.ours], theirs[match.theirs])
+        best[scenes] = max(match.similarity, best.get(scenes, 0))
+    return [Match(*scenes, similarity) for scenes, similarity in sorted(best.items())]
+
+
+def _look_at(
+    files: Iterable[Path], on_file: Callable[[int, int], None] = lambda done, total: None
+) -> dict[Path, _Look]:
+    """Open every file, on all cores: decoding leaves the interpreter free."""
+    ordered = sorted(files)
+    looks: dict[Path, _Look] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for path, look in zip(ordered, pool.map(_look, ordered), strict=True):
+            looks[path] = look
+            on_file(len(looks), len(ordered))
+    return looks
+
+
+def _look(path: Path) -> _Look:
+    try:
+        image = read_image(path)
+    except PictureError as error:
+        return _Look(error=str(error))
+    return _Look(size=(image.shape[0], image.shape[1]), print=fingerprint(image))
+
+
+def _report(found: Found, looks: Mapping[Path, _Look]) -> SetReport:
+    unreadable = {
+        path: looks[path].error or "" for path in sorted(files_of(found.examples)) if looks[path].error
+    }
+    unequal: list[tuple[Path, Path, str]] = []
+    for each in found.examples:
+        if each.degraded is None or {each.clean, each.degraded} & unreadable.keys():
+            continue
+        sizes = [looks[path].size for path in (each.degraded, each.clean)]
+        if sizes[0] != sizes[1]:
+            words = " against ".join(f"{width}×{height}" for height, width in sizes)
+            unequal.append((each.degraded, each.clean, words))
+    clean = sorted({each.clean for each in found.examples} - unreadable.keys())
+    small = tuple(path for path in clean if min(looks[path].size) < SMALL)
+    return SetReport(found, unreadable, tuple(unequal), small)
+
+
+def to_json(result: Audit) -> dict[str, Any]:
+    """The audit as plain values; paths below the data folder are relative to it."""
+
+    def name(path: Path) -> str:
+        return (
+            path.relative_to(result.data).as_posix() if path.is_relative_to(result.data) else path.as_posix()
+        )
+
+    return {
+        "anyir_audit": 1,
+        "sound": result.sound,
+        "files": result.files,
+        "sets": {
+            each.found.dataset.name: {
+                "title": each.found.dataset.title,
+                "use": each.found.dataset.use,
+                "official": each.found.dataset.official,
+                "terms": each.found.dataset.terms,
+                "folders": [name(folder) for folder in each.found.folders],
+                "layout": str(each.found.layout),
+                "examples": len(each.found.examples),
+                "expected": each.found.dataset.expected,
+                "without_partner": [name(path) for path, _ in each.found.alone],
+                "namesakes": [[name(path) for path in two] for two in each.found.namesakes],
+                "empty_folders": [name(folder) for folder in each.found.empty],
+                "unreadable": {name(path): why for path, why in each.unreadable.items()},
+                "unequal": [[name(degraded), name(clean), words] for degraded, clean, words in each.unequal],
+                "small": [name(path) for path in each.small],
+            }
+            for each in result.sets
+        },
+        "absent": [each.name for each in result.absent],
+        "leaks": [_match(each, name) for each in result.leaks],
+        "duplicates": [_match(each, name) for each in result.duplicates],
+    }
+
+
+def _match(match: Match[Path], name: Callable[[Path], str]) -> dict[str, Any]:
+    return {"pictures": [name(match.ours), name(match.theirs)], "similarity": round(match.similarity, 3)}

@@ -1,0 +1,133 @@
+import json
+import shutil
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anyir.data.audit import audit, refuse_leaks, to_json
+from anyir.data.catalogue import load_pictures
+from anyir.errors import DataError
+
+SETS = ("bsds", "photos", "lowlight", "blur", "rain_real", "kodak24")
+
+
+def picture(seed, height=90, width=120):
+    """Blocks of random colours: no two pictures look the same."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(blocks).resize((width, height), Image.Resampling.BICUBIC))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two training sets, one of pairs, and a test set; all pictures different."""
+    seed = iter(range(1000))
+    for name, count in (("train/clean/photos", 4), ("test/Kodak24", 3)):
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(picture(next(seed))).save(tmp_path / name / f"{number}.png")
+    for part in ("normal", "low"):
+        (tmp_path / "train/lowlight" / part).mkdir(parents=True)
+    for number in range(3):
+        clean = picture(next(seed), 140, 160)
+        Image.fromarray(clean).save(tmp_path / f"train/lowlight/normal/{number}.png")
+        Image.fromarray(clean // 4).save(tmp_path / f"train/lowlight/low/{number}.png")
+    return tmp_path
+
+
+def plant(folder, name="test/Kodak24/1.png", where="train/clean/photos/planted.jpg"):
+    """A test picture among the training pictures, as JPEG of quality 90 and without its first row."""
+    pixels = np.asarray(Image.open(folder / name))[1:]
+    Image.fromarray(pixels).save(folder / where, quality=90)
+
+
+def test_a_sound_folder(folder):
+    seen = []
+    result = audit(folder, on_file=lambda done, total: seen.append((done, total)))
+    counts = {each.found.dataset.name: len(each.found.examples) for each in result.sets}
+    assert counts == {"lowlight": 3, "photos": 4, "kodak24": 3}
+    assert result.sound and result.files == 13 and seen[-1] == (13, 13) and len(seen) == 13
+    assert {each.name for each in result.absent} >= {"wed", "ots", "rain100l"}
+    assert not {"pairs", "pictures"} & {each.name for each in result.absent}
+    small = {each.found.dataset.name: len(each.small) for each in result.sets}
+    assert small == {"lowlight": 0, "photos": 4, "kodak24": 3}
+
+
+def test_a_test_picture_among_the_training_pictures_is_found_by_its_looks(folder):
+    plant(folder)
+    result = audit(folder)
+    (leak,) = result.leaks
+    assert (leak.ours.name, leak.theirs.name) == ("planted.jpg", "1.png") and leak.similarity > 0.9
+    assert not result.sound and all(each.sound for each in result.sets)
+    values = json.loads(json.dumps(to_json(result)))
+    assert values["leaks"][0]["pictures"] == ["train/clean/photos/planted.jpg", "test/Kodak24/1.png"]
+    assert values["sets"]["photos"]["examples"] == 5 and values["sets"]["lowlight"]["expected"] == 485
+
+
+def test_training_on_it_is_refused_by_name_with_the_remedy(folder):
+    plant(folder, where="train/lowlight/low/1.jpg")
+    (folder / "train/lowlight/low/1.png").unlink()
+    shutil.copy(folder / "test/Kodak24/1.png", folder / "train/lowlight/normal/1.png")
+    Image.fromarray(np.asarray(Image.open(folder / "test/Kodak24/1.png"))).save(
+        folder / "train/lowlight/low/1.png"
+    )
+    (folder / "train/lowlight/low/1.jpg").unlink()
+    for data in (folder, folder / "train"):
+        training, _ = load_pictures(data, ["lowlight", "photos"], hold_out_every=0)
+        with pytest.raises(
+            DataError, match=r"normal.1\.png = .*Kodak24.1\.png; leave them out with"
+        ) as caught:
+            refuse_leaks(training.rows, training.fingerprints, data)
+        assert """--set 'leave_out.lowlight=["1"]'""" in str(caught.value)
+    left, _ = load_pictures(folder, ["lowlight", "photos"], hold_out_every=0, leave_out={"lowlight": ("1",)})
+    refuse_leaks(left.rows, left.fingerprints, folder)
+
+
+def test_without_test_sets_there_is_nothing_to_refuse(folder):
+    plant(folder)
+    shutil.rmtree(folder / "test")
+    training, _ = load_pictures(folder, ["photos"], hold_out_every=0)
+    refuse_leaks(training.rows, training.fingerprints, folder)
+
+
+def test_what_is_wrong_with_files_is_found(folder):
+    low, normal = folder / "train/lowlight/low", folder / "train/lowlight/normal"
+    whole = BytesIO()
+    Image.fromarray(picture(5, 140, 160)).save(whole, "JPEG")
+    (low / "7.jpg").write_bytes(whole.getvalue()[:600])
+    Image.fromarray(picture(6, 140, 160)).save(normal / "7.png")
+    Image.fromarray(picture(7, 140, 150)).save(low / "2.png")
+    Image.fromarray(picture(8)).save(low / "8.png")
+    shutil.copy(normal / "0.png", normal / "0.webp")
+    shutil.copy(folder / "train/clean/photos/1.png", folder / "train/clean/photos/again.png")
+    result = audit(folder)
+    lowlight = next(each for each in result.sets if each.found.dataset.name == "lowlight")
+    assert [path.name for path in lowlight.unreadable] == ["7.jpg"]
+    assert "damaged or truncated" in next(iter(lowlight.unreadable.values()))
+    assert [(a.name, words) for a, _, words in lowlight.unequal] == [("2.png", "150×140 against 160×140")]
+    assert [path.name for path, _ in lowlight.found.alone] == ["8.png"]
+    assert [b.name for _, b in lowlight.found.namesakes] == ["0.webp"]
+    assert not lowlight.sound and not result.sound
+    assert [(m.ours.name, m.theirs.name) for m in result.duplicates] == [("1.png", "again.png")]
+
+
+def test_sets_of_the_users_own_are_looked_for_when_named(folder, tmp_path):
+    (tmp_path / "mine/degraded").mkdir(parents=True)
+    (tmp_path / "mine/clean").mkdir()
+    for part in ("degraded", "clean"):
+        Image.fromarray(picture(3)).save(tmp_path / "mine" / part / "a.png")
+    (only,) = audit(tmp_path / "mine", ["pairs"]).sets
+    assert len(only.found.examples) == 1
+    with pytest.raises(DataError, match="no data set is called 'pears'"):
+        audit(folder, ["pears"])
+    with pytest.raises(DataError, match="holds none of"):
+        audit(tmp_path / "mine")
+
+
+def test_the_collected_pictures_are_whole_and_hold_three_scenes_of_lolv1s_test(data_dir):
+    """Its own training part, too, has them: see the training log."""
+    result = audit(data_dir, ["lowlight", "lolv1", "cbsd68", "sunhays", "blur", "blur-partial"])
+    assert all(each.sound for each in result.sets)
+    scenes = sorted((leak.ours.stem, leak.theirs.stem) for leak in result.leaks)
+    assert scenes == [("775", "778"), ("779", "780"), ("82", "79")]
