@@ -3,6 +3,7 @@
 A step's batch depends on the seed, the step's number and the stage alone, so a run that is resumed from a checkpoint
 sees the batches, and (on a CPU with the same number of threads) ends with the weights, of a run that never stopped.
 With a time budget the clock has a say in the learning rate and the stages, and no two runs are equal.
+Several processes run this same loop side by side, each on its slice of every batch: see ``distributed``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from anyir.errors import ConfigurationError, EngineUnavailable
 from anyir.model.checkpoint import load_checkpoint
 from anyir.model.config import network_config
 from anyir.model.network import AnyIR
+from anyir.training.batch_norm import use_statistics_of_all
+from anyir.training.distributed import Processes
 from anyir.training.losses import LOSSES
 from anyir.training.recipe import Recipe
 from anyir.training.run import About, RunFolder
@@ -74,16 +77,25 @@ def step_seed(seed: int, step: int) -> int:
     return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0])
 
 
-def choose_device(device: str) -> torch.device:
-    """``auto`` is CUDA where there is one.
+def choose_device(device: str, processes: Processes) -> torch.device:
+    """``auto`` is CUDA where there is one; each process of a machine has a GPU of its own.
 
     Raises:
-        EngineUnavailable: ``cuda`` is asked for and absent.
+        EngineUnavailable: ``cuda`` is asked for and absent, or there are more processes than GPUs.
     """
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
         raise EngineUnavailable("device cuda: PyTorch finds no usable GPU; use --device cpu, or auto")
-    return torch.device("cuda" if device == "cuda" or (device == "auto" and available) else "cpu")
+    if device == "cpu" or not available:
+        return torch.device("cpu")
+    gpus = torch.cuda.device_count()
+    if processes.local_rank >= gpus:
+        raise EngineUnavailable(
+            f"process {processes.local_rank + 1} of this machine has no GPU, as there are {gpus}; start as many "
+            "processes as there are GPUs, or use --device cpu"
+        )
+    torch.cuda.set_device(processes.local_rank)
+    return torch.device("cuda", processes.local_rank)
 
 
 def train(
@@ -96,6 +108,7 @@ def train(
     resume: bool = False,
     max_minutes: float | None = None,
     weights: Path | None = None,
+    processes: Processes | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
@@ -115,19 +128,27 @@ def train(
         max_minutes: a budget of training time, all sittings together; the schedule then runs over whichever of the
             steps and the time ends first. A resumed run keeps its budget where none is given.
         weights: a checkpoint to start from, of the recipe's network; random weights where there is none.
-        on_progress: called at every line of the log.
-        should_stop: asked after every step; where it says yes, a checkpoint is written and training ends.
+        processes: that train together (:func:`anyir.training.distributed.training_processes`); one where not given.
+        on_progress: called at every line of the log, in the first process.
+        should_stop: asked after every step; where it says yes, in any process, a checkpoint is written and training
+            ends.
 
     Raises:
         DataError: pictures are missing, or smaller than the recipe's largest patch.
         EngineUnavailable: the device is not there.
         TrainingError: the loss or a weight is not finite, or the run in ``out`` has another recipe.
         OutputError: there is a run in ``out``, or it cannot be written to.
-        ConfigurationError: ``weights`` are of another network than the recipe's.
+        ConfigurationError: ``weights`` are of another network than the recipe's, or the processes cannot share a
+            stage's batch evenly.
         WeightsError: ``weights``, or a checkpoint in ``out``, cannot be used.
+        ProcessLost: another process has ended.
+        FirstProcessFailed: the first process raises one of the above.
     """
-    place = choose_device(device)
-    folder = RunFolder(out, recipe, resume=resume)
+    processes = processes or Processes()
+    processes.first(_check_batches, recipe, processes.count)
+    place = choose_device(device, processes)
+    folder = RunFolder(out, recipe)
+    processes.first(folder.open, resume=resume)
     training, validation = load_pictures(data, sources_of(recipe.mixture), place)
     # Now, not hours later in the last stage.
     training.check_patch(max(stage.patch for stage in recipe.stages))
@@ -136,6 +157,8 @@ def train(
     torch.manual_seed(recipe.seed)
     config = network_config(recipe.network)
     network = _on_device(AnyIR(config), place)
+    if processes.count > 1:
+        use_statistics_of_all(network)
     started_from = None if weights is None else _start_from(weights, network)
     averaged = _on_device(AnyIR(config), place).eval()
     state = new_state(recipe, network)
@@ -143,9 +166,9 @@ def train(
         state.restore(folder.state_file, recipe)
         started_from = folder.started_from()
     state.max_minutes = max_minutes or state.max_minutes
-    folder.trim_log(after_step=state.step)
+    processes.first(folder.trim_log, after_step=state.step)
     pictures = {"pictures": sum(training.counts().values()), "sets": training.counts()}
-    about = About(recipe_name, pictures, _device_name(place), started_from)
+    about = About(recipe_name, pictures, _device_name(place, processes), started_from)
     # Not dynamic: each stage's sizes deserve kernels of their own, and there are few stages.
     forward = torch.compile(network, dynamic=False) if recipe.compile else network
     generator = Generator(place)
@@ -162,10 +185,12 @@ def train(
 
         generator.manual_seed(step_seed(recipe.seed, state.step))
         batch = mixture.batch(stage.batch, stage.patch, generator)
+        degraded, clean = processes.share(batch.degraded), processes.share(batch.clean)
         with torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            restored = forward(batch.degraded.to(memory_format=torch.channels_last))
-        loss = LOSSES[recipe.loss](restored.float(), batch.clean)
+            restored = forward(degraded.to(memory_format=torch.channels_last))
+        loss = LOSSES[recipe.loss](restored.float(), clean)
         loss.backward()
+        processes.average_gradients(network)
         if recipe.optimiser.gradient_clip:
             torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimiser.gradient_clip)
         state.optimiser.step()
@@ -175,28 +200,36 @@ def train(
         meter.add(loss.detach(), stage.batch)
         state.step += 1
         state.samples += stage.batch
-        state.seconds = time.monotonic() - started
+        state.seconds, stopping = processes.agree(time.monotonic() - started, should_stop())
         share = _share(state, recipe)
         finished = share >= 1
-        stopping = not finished and should_stop()
 
         if state.step % LOG_EVERY == 0 or finished:
-            mean_loss, speed = meter.read()
+            mean_loss, speed = meter.read(processes)
             if not np.isfinite(mean_loss):
-                raise folder.diverged(state.step, f"the loss is {mean_loss}")
-            folder.log(step=state.step, loss=mean_loss, learning_rate=learning_rate, samples=state.samples,
-                       samples_per_second=round(speed, 2), seconds=round(state.seconds, 1))  # fmt: skip
-            if on_progress is not None:
+                processes.first(folder.diverged, state.step, f"the loss is {mean_loss}")
+            processes.first(
+                folder.log,
+                step=state.step,
+                loss=mean_loss,
+                learning_rate=learning_rate,
+                samples=state.samples,
+                samples_per_second=round(speed, 2),
+                seconds=round(state.seconds, 1),
+            )
+            if on_progress is not None and processes.is_first:
                 left = state.seconds * (1 / share - 1)
                 on_progress(
                     Progress(state.step, recipe.steps, share, mean_loss, learning_rate, speed, left, scores)
                 )
         if state.step % recipe.validation.every_steps == 0 or finished:
             averaged.load_state_dict(state.average.state)
-            scores = validator.score(averaged)
-            folder.log(step=state.step, validation={task: list(score) for task, score in scores.items()})
+            scores = processes.first(validator.score, averaged)
+            processes.first(
+                folder.log, step=state.step, validation={task: list(score) for task, score in scores.items()}
+            )
         if state.step % recipe.checkpoint_every_steps == 0 or finished or stopping:
-            folder.save(state, about, scores)
+            processes.first(folder.save, state, about, scores)
         if stopping:
             break
     return Outcome(folder.model_file, state.step, state.samples, state.seconds, finished, scores)
@@ -214,9 +247,9 @@ class _Meter:
         self._losses.append(loss)
         self._samples += samples
 
-    def read(self) -> tuple[float, float]:
-        """(mean loss, samples a second)."""
-        loss = float(torch.stack(self._losses).mean())
+    def read(self, processes: Processes) -> tuple[float, float]:
+        """(mean loss of all processes, samples a second)."""
+        loss = float(processes.mean(torch.stack(self._losses).mean()))
         speed = self._samples / (time.monotonic() - self._since)
         self._losses, self._samples, self._since = [], 0, time.monotonic()
         return loss, speed
@@ -226,6 +259,15 @@ def _share(state: TrainingState, recipe: Recipe) -> float:
     """How much of the training is done, by steps or by time, whichever is further."""
     by_time = 0.0 if state.max_minutes is None else state.seconds / (60 * state.max_minutes)
     return min(1.0, max(state.step / recipe.steps, by_time))
+
+
+def _check_batches(recipe: Recipe, processes: int) -> None:
+    for stage in recipe.stages:
+        if stage.batch % processes:
+            raise ConfigurationError(
+                f"recipe stages.batch = {stage.batch}: cannot be shared evenly by {processes} processes; make it a "
+                f"multiple of {processes}, or start fewer processes"
+            )
 
 
 def _on_device(network: AnyIR, device: torch.device) -> AnyIR:
@@ -253,7 +295,8 @@ def _set_modes(network: AnyIR, freeze_batch_norm: bool) -> None:
                 module.eval()
 
 
-def _device_name(device: torch.device) -> str:
+def _device_name(device: torch.device, processes: Processes) -> str:
+    times = f"{processes.count} × " if processes.count > 1 else ""
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} threads of a CPU ({platform.machine()})"
+        return times + torch.cuda.get_device_name(device)
+    return times + f"{torch.get_num_threads()} threads of a CPU ({platform.machine()})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from anyir._version import __version__
 from anyir.errors import OutputError, TrainingError, WeightsError
@@ -41,30 +41,37 @@ class About:
 
 
 class RunFolder:
-    """One run on disk.
+    """One run on disk. Where several processes train, the first alone may call what writes.
 
     Args:
-        path: the folder; made where absent.
+        path: the folder.
         recipe: of the run.
-        resume: whether a run that is there may be gone on with.
-
-    Raises:
-        OutputError: there is a run in the folder, and ``resume`` is false; or the folder cannot be made.
     """
 
-    def __init__(self, path: Path, recipe: Recipe, *, resume: bool) -> None:
+    def __init__(self, path: Path, recipe: Recipe) -> None:
         self.path = path
         self.recipe = recipe
         self.state_file, self.model_file = path / STATE_FILE, path / MODEL_FILE
+
+    def open(self, *, resume: bool) -> None:
+        """Make the folder where it is absent, and tidy it up where it is not.
+
+        Args:
+            resume: whether a run that is there may be gone on with.
+
+        Raises:
+            OutputError: there is a run in the folder, and ``resume`` is false; or the folder cannot be made.
+        """
         if self.has_state and not resume:
             raise OutputError(
-                f"{path}: there is a run in this folder; add --resume to go on with it, or name another"
+                f"{self.path}: there is a run in this folder; add --resume to go on with it, or name another"
             )
-        make_folder(path)
-        for leftover in path.glob(TEMPORARY):  # of a process that was killed while it wrote
+        make_folder(self.path)
+        for leftover in self.path.glob(TEMPORARY):  # of a process that was killed while it wrote
             leftover.unlink(missing_ok=True)
         if not self.has_state:
-            write_atomically(path / RECIPE_FILE, (json.dumps(to_mapping(recipe), indent=2) + "\n").encode())
+            text = json.dumps(to_mapping(self.recipe), indent=2) + "\n"
+            write_atomically(self.path / RECIPE_FILE, text.encode())
 
     @property
     def has_state(self) -> bool:
@@ -104,15 +111,19 @@ class RunFolder:
         try:  # first: it refuses weights that are not finite, and the sound state must not be replaced by theirs
             save_checkpoint(self.model_file, state.average.state, config, header)
         except WeightsError as error:
-            raise self.diverged(state.step, str(error)) from error
+            self.diverged(state.step, str(error), error)
         state.save(self.state_file, self.recipe)
 
-    def diverged(self, step: int, what: str) -> TrainingError:
-        """The error to raise where the training has come to nothing."""
-        return TrainingError(
+    def diverged(self, step: int, what: str, cause: Exception | None = None) -> NoReturn:
+        """Say that the training has come to nothing.
+
+        Raises:
+            TrainingError: always.
+        """
+        raise TrainingError(
             f"{what} at step {step}; the last checkpoint in {self.path}, if there is one, is sound: "
             "start a new run with a lower optimiser.learning_rate, or gradient_clip"
-        )
+        ) from cause
 
     def trim_log(self, after_step: int) -> None:
         """Drop the lines of steps that will be trained again, and a last line that was cut short."""
