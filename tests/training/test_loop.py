@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from anyir.errors import ConfigurationError, DataError, OutputError, TrainingError, WeightsDamaged
-from anyir.model.checkpoint import load_checkpoint, read_safetensors
+from anyir.model.checkpoint import load_checkpoint, read_safetensors, write_safetensors_atomic
 from anyir.model.config import network_config
 from anyir.training.averaging import MovingAverage
 from anyir.training.loop import step_seed, train
@@ -212,6 +212,31 @@ def test_frozen_batch_norm_keeps_its_statistics(tiny_data, tmp_path, recipe):
     statistics = [name for name in before if name.startswith("network/") and "running" in name]
     assert first.step == 6 and statistics
     assert all(torch.equal(before[name], after[name]) for name in statistics)
+
+
+def test_a_batch_in_parts_trains_what_the_whole_batch_does(tiny_data, tmp_path, recipe):
+    """Where BatchNorm is frozen; with its own statistics it sees the parts, and the weights become others."""
+    distance = {}
+    for frozen in ("true", "false"):
+        weights = []
+        for accumulate in (1, 3):
+            stages = f"stages=[{{until=1, patch=16, batch=6, freeze_batch_norm={frozen}, accumulate={accumulate}}}]"
+            run = tmp_path / f"{frozen}{accumulate}"
+            train(recipe(stages, "steps=8", "optimiser.learning_rate=1e-4"), tiny_data, run)
+            weights.append(load_checkpoint(run / "model.safetensors").state)
+        whole, parts = weights
+        distance[frozen] = max(float((whole[n] - parts[n]).abs().max()) for n in whole if whole[n].ndim)
+    assert distance["true"] < 1e-6 < 1e-4 < distance["false"]
+
+
+def test_a_run_of_a_version_that_knew_fewer_settings_can_be_resumed(tiny_data, tmp_path, recipe):
+    run = tmp_path / "run"
+    train(recipe(), tiny_data, run, should_stop=stop_after(2))
+    state, header = read_safetensors(run / "state.safetensors")
+    for stage in header["recipe"]["stages"]:
+        del stage["accumulate"]
+    write_safetensors_atomic(run / "state.safetensors", state, header)
+    assert train(recipe(), tiny_data, run, resume=True, should_stop=stop_after(1)).step == 3
 
 
 def test_the_average_is_exponential_with_a_quick_start():

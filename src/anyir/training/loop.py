@@ -185,11 +185,16 @@ def train(
 
         generator.manual_seed(step_seed(recipe.seed, state.step))
         batch = mixture.batch(stage.batch, stage.patch, generator)
-        degraded, clean = processes.share(batch.degraded), processes.share(batch.clean)
-        with torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            restored = forward(degraded.to(memory_format=torch.channels_last))
-        loss = LOSSES[recipe.loss](restored.float(), clean)
-        loss.backward()
+        loss = torch.zeros((), device=place)
+        for part in range(stage.accumulate):
+            # Every n-th sample: those of a task lie together, and each part is to have some of each.
+            degraded = processes.share(batch.degraded[part :: stage.accumulate])
+            clean = processes.share(batch.clean[part :: stage.accumulate])
+            with torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                restored = forward(degraded.to(memory_format=torch.channels_last))
+            part_loss = LOSSES[recipe.loss](restored.float(), clean) / stage.accumulate
+            part_loss.backward()
+            loss += part_loss.detach()
         processes.average_gradients(network)
         if recipe.optimiser.gradient_clip:
             torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimiser.gradient_clip)
@@ -197,7 +202,7 @@ def train(
         state.optimiser.zero_grad()
         state.average.update(network)
 
-        meter.add(loss.detach(), stage.batch)
+        meter.add(loss, stage.batch)
         state.step += 1
         state.samples += stage.batch
         state.seconds, stopping = processes.agree(time.monotonic() - started, should_stop())
@@ -263,10 +268,11 @@ def _share(state: TrainingState, recipe: Recipe) -> float:
 
 def _check_batches(recipe: Recipe, processes: int) -> None:
     for stage in recipe.stages:
-        if stage.batch % processes:
+        if stage.batch // stage.accumulate % processes:
+            part = f" (in {stage.accumulate} parts)" if stage.accumulate > 1 else ""
             raise ConfigurationError(
-                f"recipe stages.batch = {stage.batch}: cannot be shared evenly by {processes} processes; make it a "
-                f"multiple of {processes}, or start fewer processes"
+                f"recipe stages.batch = {stage.batch}{part}: cannot be shared evenly by {processes} processes; make "
+                f"it a multiple of {processes * stage.accumulate}, or start fewer processes"
             )
 
 

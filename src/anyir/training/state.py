@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -9,10 +10,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from anyir.errors import TrainingError, WeightsDamaged
+from anyir.errors import ConfigurationError, TrainingError, WeightsDamaged
 from anyir.model.checkpoint import read_safetensors, write_safetensors_atomic
 from anyir.model.network import AnyIR
-from anyir.settings import to_mapping
+from anyir.settings import from_mapping, to_mapping
 from anyir.training.averaging import MovingAverage
 from anyir.training.recipe import Optimiser, Recipe
 
@@ -115,6 +116,10 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _check_same_recipe(path: Path, stored: dict[str, Any], asked: dict[str, Any]) -> None:
+    with suppress(
+        ConfigurationError
+    ):  # keys that the run's version of anyir did not know have their defaults
+        stored = to_mapping(from_mapping(Recipe, stored, "recipe"))
     different = sorted(key for key in stored.keys() | asked.keys() if stored.get(key) != asked.get(key))
     if different:
         raise TrainingError(
