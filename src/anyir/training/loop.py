@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
 from anyir.data.catalogue import load_pictures
 from anyir.data.mixture import Mixture, sources_of
@@ -27,10 +26,11 @@ from anyir.model.config import network_config
 from anyir.model.network import AnyIR
 from anyir.training.batch_norm import use_statistics_of_all
 from anyir.training.distributed import Processes
+from anyir.training.divergence import Losses
 from anyir.training.losses import LOSSES
 from anyir.training.recipe import Recipe
 from anyir.training.run import About, RunFolder
-from anyir.training.state import TrainingState, new_state
+from anyir.training.state import TrainingState, new_state, step_seed
 from anyir.training.validation import Score, Validator
 
 LOG_EVERY: Final = 10
@@ -72,11 +72,6 @@ class Outcome:
     scores: dict[str, Score]
 
 
-def step_seed(seed: int, step: int) -> int:
-    """A seed for one step's batch, independent of all others'."""
-    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0])
-
-
 def choose_device(device: str, processes: Processes) -> torch.device:
     """``auto`` is CUDA where there is one; each process of a machine has a GPU of its own.
 
@@ -116,7 +111,8 @@ def train(
 
     The folder gets ``recipe.json``, ``log.jsonl`` (a line every ten steps and every validation),
     ``state.safetensors`` (to resume from) and ``model.safetensors`` (the averaged weights, a checkpoint of
-    :mod:`anyir.model.checkpoint`).
+    :mod:`anyir.model.checkpoint`); and ``diverged.safetensors`` where a loss or a weight is not finite: the batch
+    with which that began.
 
     Args:
         recipe: what to train and how.
@@ -174,7 +170,7 @@ def train(
     generator = Generator(place)
 
     scores: dict[str, Score] = {}
-    meter, started = _Meter(), time.monotonic() - state.seconds
+    losses, started = Losses(out, recipe, mixture), time.monotonic() - state.seconds
     finished = _share(state, recipe) >= 1
     while not finished:
         share = _share(state, recipe)
@@ -202,17 +198,15 @@ def train(
         state.optimiser.zero_grad()
         state.average.update(network)
 
-        meter.add(loss, stage.batch)
         state.step += 1
+        losses.add(state.step, stage, learning_rate, loss)
         state.samples += stage.batch
         state.seconds, stopping = processes.agree(time.monotonic() - started, should_stop())
         share = _share(state, recipe)
         finished = share >= 1
 
         if state.step % LOG_EVERY == 0 or finished:
-            mean_loss, speed = meter.read(processes)
-            if not np.isfinite(mean_loss):
-                processes.first(folder.diverged, state.step, f"the loss is {mean_loss}")
+            mean_loss, speed = losses.read(processes)
             processes.first(
                 folder.log,
                 step=state.step,
@@ -234,30 +228,10 @@ def train(
                 folder.log, step=state.step, validation={task: list(score) for task, score in scores.items()}
             )
         if state.step % recipe.checkpoint_every_steps == 0 or finished or stopping:
-            processes.first(folder.save, state, about, scores)
+            processes.first(folder.save, state, about, scores, losses)
         if stopping:
             break
     return Outcome(folder.model_file, state.step, state.samples, state.seconds, finished, scores)
-
-
-class _Meter:
-    """Mean loss and speed since they were last read. The losses stay on the device until then."""
-
-    def __init__(self) -> None:
-        self._losses: list[Tensor] = []
-        self._samples = 0
-        self._since = time.monotonic()
-
-    def add(self, loss: Tensor, samples: int) -> None:
-        self._losses.append(loss)
-        self._samples += samples
-
-    def read(self, processes: Processes) -> tuple[float, float]:
-        """(mean loss of all processes, samples a second)."""
-        loss = float(processes.mean(torch.stack(self._losses).mean()))
-        speed = self._samples / (time.monotonic() - self._since)
-        self._losses, self._samples, self._since = [], 0, time.monotonic()
-        return loss, speed
 
 
 def _share(state: TrainingState, recipe: Recipe) -> float:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from anyir._version import __version__
-from anyir.errors import OutputError, TrainingError, WeightsError
+from anyir.errors import OutputError, WeightsError
 from anyir.files import TEMPORARY, make_folder, write_atomically
 from anyir.model.checkpoint import load_checkpoint, save_checkpoint
 from anyir.model.config import network_config
 from anyir.settings import to_mapping
+from anyir.training.divergence import Losses
 from anyir.training.recipe import Recipe
 from anyir.training.state import TrainingState
 from anyir.training.validation import Score
@@ -84,7 +85,7 @@ class RunFolder:
             return None
         return load_checkpoint(self.model_file).header["training"].get("started_from")
 
-    def save(self, state: TrainingState, about: About, scores: dict[str, Score]) -> None:
+    def save(self, state: TrainingState, about: About, scores: dict[str, Score], losses: Losses) -> None:
         """Write the averaged weights, and the state to resume from.
 
         Raises:
@@ -111,19 +112,8 @@ class RunFolder:
         try:  # first: it refuses weights that are not finite, and the sound state must not be replaced by theirs
             save_checkpoint(self.model_file, state.average.state, config, header)
         except WeightsError as error:
-            self.diverged(state.step, str(error), error)
+            raise losses.explain(str(error)) from error
         state.save(self.state_file, self.recipe)
-
-    def diverged(self, step: int, what: str, cause: Exception | None = None) -> NoReturn:
-        """Say that the training has come to nothing.
-
-        Raises:
-            TrainingError: always.
-        """
-        raise TrainingError(
-            f"{what} at step {step}; the last checkpoint in {self.path}, if there is one, is sound: "
-            "start a new run with a lower optimiser.learning_rate, or gradient_clip"
-        ) from cause
 
     def trim_log(self, after_step: int) -> None:
         """Drop the lines of steps that will be trained again, and a last line that was cut short."""

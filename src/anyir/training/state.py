@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -90,6 +91,11 @@ class TrainingState:
             fused = bool(self.optimiser.defaults["fused"])
             count = torch.tensor(float(step), device=parameter.device if fused else "cpu")
             self.optimiser.state[parameter] = {"step": count, **moments}
+
+
+def step_seed(seed: int, step: int) -> int:
+    """A seed for one step's batch, independent of all others'; steps count from 0."""
+    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0])
 
 
 def new_state(recipe: Recipe, network: AnyIR) -> TrainingState:
