@@ -225,6 +225,50 @@ def test_a_learning_rate_that_explodes_is_found_out_and_its_batch_is_kept(tiny_d
     assert torch.equal(kept["degraded"], batch.degraded) and torch.equal(kept["clean"], batch.clean)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="limits on the size of files")
+@pytest.mark.parametrize("fails", ["model", "state", "log"])
+def test_a_full_disk_ends_training_in_one_line_and_leaves_what_can_be_resumed(
+    tiny_data, tmp_path, recipe, fails
+):
+    """A limit on the size of files breaks a write off half way, as a full disk does."""
+    import resource
+
+    run, kept = tmp_path / "run", {}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill_the_disk():
+        if "calls" in kept:
+            return False
+        if (run / "state.safetensors").exists():  # after step 3: the next checkpoint is due after step 4
+            kept.update(
+                calls=1, **{name: (run / f"{name}.safetensors").read_bytes() for name in ("model", "state")}
+            )
+            model, state = len(kept["model"]), len(kept["state"])
+            limit = {"model": model // 2, "state": (model + state) // 2, "log": 10}[fails]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        return False
+
+    changes = ("checkpoint_every_steps=20",) if fails == "log" else ()
+    if fails == "log":
+        train(recipe(*changes), tiny_data, run, should_stop=stop_after(2))
+    try:
+        with pytest.raises(OutputError) as caught:
+            train(recipe(*changes), tiny_data, run, resume=True, should_stop=fill_the_disk)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    message = str(caught.value)
+    assert fails in message and "make room" in message and "--resume" in message and "\n" not in message
+    assert not list(run.glob(".*"))
+    assert (run / "state.safetensors").read_bytes() == kept["state"]
+    if fails == "state":  # the weights were written first: sound, and of a later step than the state
+        assert load_checkpoint(run / "model.safetensors").header["training"]["steps"] == 4
+    else:
+        assert (run / "model.safetensors").read_bytes() == kept["model"]
+    train(recipe(*changes), tiny_data, run, resume=True)
+    train(recipe(*changes), tiny_data, tmp_path / "whole")
+    assert_same_run(tmp_path / "whole", run)
+
+
 def test_a_patch_too_large_for_the_pictures_is_refused_before_training(tiny_data, tmp_path, recipe):
     stages = "stages=[{until=0.5, patch=32, batch=2}, {until=1, patch=128, batch=2}]"
     with pytest.raises(DataError, match="patches of 128"):

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from anyir._version import __version__
 from anyir.errors import OutputError, WeightsError
-from anyir.files import TEMPORARY, make_folder, write_atomically
+from anyir.files import TEMPORARY, cannot_write, make_folder, write_atomically
 from anyir.model.checkpoint import load_checkpoint, save_checkpoint
 from anyir.model.config import network_config
 from anyir.settings import to_mapping
@@ -88,8 +88,12 @@ class RunFolder:
     def save(self, state: TrainingState, about: About, scores: dict[str, Score], losses: Losses) -> None:
         """Write the averaged weights, and the state to resume from.
 
+        They are two files. Where the second cannot be written, the weights are those of a later step than the state;
+        a resumed run comes to that step again.
+
         Raises:
             TrainingError: a weight is not finite; what was written before is untouched.
+            OutputError: the disk is full, or refuses; what is in the folder can be resumed from.
         """
         training = {
             "recipe": about.recipe_name,
@@ -109,11 +113,14 @@ class RunFolder:
             "training": training,
         }
         config = network_config(self.recipe.network)
-        try:  # first: it refuses weights that are not finite, and the sound state must not be replaced by theirs
+        try:
+            # First: it refuses weights that are not finite, and the sound state must not be replaced by theirs.
             save_checkpoint(self.model_file, state.average.state, config, header)
+            state.save(self.state_file, self.recipe)
         except WeightsError as error:
             raise losses.explain(str(error)) from error
-        state.save(self.state_file, self.recipe)
+        except OutputError as error:
+            raise _resumable(error) from error
 
     def trim_log(self, after_step: int) -> None:
         """Drop the lines of steps that will be trained again, and a last line that was cut short."""
@@ -125,6 +132,18 @@ class RunFolder:
             write_atomically(log, kept.encode())
 
     def log(self, **entry: object) -> None:
-        """Add one line of JSON to the log."""
-        with (self.path / LOG_FILE).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
+        """Add one line of JSON to the log.
+
+        Raises:
+            OutputError: the disk is full, or refuses.
+        """
+        log = self.path / LOG_FILE
+        try:
+            with log.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise _resumable(cannot_write(log, error)) from error
+
+
+def _resumable(error: OutputError) -> OutputError:
+    return OutputError(f"{error}; then go on with --resume, which takes the last checkpoint that is there")
