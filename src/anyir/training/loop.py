@@ -109,10 +109,10 @@ def train(
 ) -> Outcome:
     """Train a network and write it to a run folder.
 
-    The folder gets ``recipe.json``, ``log.jsonl`` (a line every ten steps and every validation),
-    ``state.safetensors`` (to resume from) and ``model.safetensors`` (the averaged weights, a checkpoint of
-    :mod:`anyir.model.checkpoint`); and ``diverged.safetensors`` where a loss or a weight is not finite: the batch
-    with which that began.
+    The folder gets ``recipe.json``, ``run.json`` (what each sitting is made with: versions, machine, command, data),
+    ``log.jsonl`` (a line every ten steps and every validation), ``state.safetensors`` (to resume from) and
+    ``model.safetensors`` (the averaged weights, a checkpoint of :mod:`anyir.model.checkpoint`); and
+    ``diverged.safetensors`` where a loss or a weight is not finite: the batch with which that began.
 
     Args:
         recipe: what to train and how.
@@ -163,6 +163,7 @@ def train(
         started_from = folder.started_from()
     state.max_minutes = max_minutes or state.max_minutes
     processes.first(folder.trim_log, after_step=state.step)
+    processes.first(folder.add_sitting, recipe_name, training.counts(), place, processes.count)
     pictures = {"pictures": sum(training.counts().values()), "sets": training.counts()}
     about = About(recipe_name, pictures, _device_name(place, processes), started_from)
     # Not dynamic: each stage's sizes deserve kernels of their own, and there are few stages.

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import torch
 
 from anyir._version import __version__
 from anyir.errors import OutputError, WeightsError
@@ -13,6 +17,7 @@ from anyir.files import TEMPORARY, cannot_write, make_folder, write_atomically
 from anyir.model.checkpoint import load_checkpoint, save_checkpoint
 from anyir.model.config import network_config
 from anyir.settings import to_mapping
+from anyir.training import provenance
 from anyir.training.divergence import Losses
 from anyir.training.recipe import Recipe
 from anyir.training.state import TrainingState
@@ -22,6 +27,7 @@ STATE_FILE: Final = "state.safetensors"
 MODEL_FILE: Final = "model.safetensors"
 LOG_FILE: Final = "log.jsonl"
 RECIPE_FILE: Final = "recipe.json"
+RUN_FILE: Final = "run.json"
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,23 @@ class RunFolder:
     def has_state(self) -> bool:
         """Whether there is something to resume from."""
         return self.state_file.exists()
+
+    def add_sitting(
+        self, recipe_name: str, counts: Mapping[str, int], device: torch.device, processes: int
+    ) -> None:
+        """Write down what this sitting is made with, after those before it; see :func:`provenance.sitting`.
+
+        Raises:
+            OutputError: the disk is full, or refuses.
+        """
+        file = self.path / RUN_FILE
+        sittings: list[Any] = []
+        if self.has_state and file.exists():  # else it is of a run that came to nothing, which begins anew
+            with suppress(ValueError, KeyError):  # somebody's edit must not keep a run from going on
+                sittings = list(json.loads(file.read_text(encoding="utf-8"))["sittings"])
+        sittings.append(provenance.sitting(recipe_name, counts, device, processes))
+        text = json.dumps({"sittings": sittings}, indent=2) + "\n"
+        write_atomically(file, text.encode())
 
     def started_from(self) -> dict[str, Any] | None:
         """What the run in this folder began from: who resumes it need not say it again."""
