@@ -41,6 +41,9 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write curves and samples to RUN/tensorboard too.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
 ) -> None:
     """Train a network on pictures of your own, or go on with a run; under torchrun, in several processes."""
@@ -74,6 +77,7 @@ def train(
                 max_minutes=max_minutes,
                 weights=weights,
                 processes=processes,
+                tensorboard=tensorboard,
                 on_progress=on_progress,
                 should_stop=should_stop,
             )

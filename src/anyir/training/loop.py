@@ -31,6 +31,7 @@ from anyir.training.losses import LOSSES
 from anyir.training.recipe import Recipe
 from anyir.training.run import About, RunFolder
 from anyir.training.state import TrainingState, new_state, step_seed
+from anyir.training.tensorboard import Board, new_writer, require_tensorboard
 from anyir.training.validation import Score, Validator
 
 LOG_EVERY: Final = 10
@@ -104,6 +105,7 @@ def train(
     max_minutes: float | None = None,
     weights: Path | None = None,
     processes: Processes | None = None,
+    tensorboard: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
@@ -125,6 +127,7 @@ def train(
             steps and the time ends first. A resumed run keeps its budget where none is given.
         weights: a checkpoint to start from, of the recipe's network; random weights where there is none.
         processes: that train together (:func:`anyir.training.distributed.training_processes`); one where not given.
+        tensorboard: write curves and samples to ``out/tensorboard`` too.
         on_progress: called at every line of the log, in the first process.
         should_stop: asked after every step; where it says yes, in any process, a checkpoint is written and training
             ends.
@@ -137,11 +140,14 @@ def train(
         ConfigurationError: ``weights`` are of another network than the recipe's, or the processes cannot share a
             stage's batch evenly.
         WeightsError: ``weights``, or a checkpoint in ``out``, cannot be used.
+        MissingExtra: TensorBoard is asked for and not installed.
         ProcessLost: another process has ended.
         FirstProcessFailed: the first process raises one of the above.
     """
     processes = processes or Processes()
     processes.first(_check_batches, recipe, processes.count)
+    if tensorboard:
+        processes.first(require_tensorboard)
     place = choose_device(device, processes)
     folder = RunFolder(out, recipe)
     processes.first(folder.open, resume=resume)
@@ -170,6 +176,7 @@ def train(
     forward = torch.compile(network, dynamic=False) if recipe.compile else network
     generator = Generator(place)
 
+    board = Board(new_writer(out, state.step)) if tensorboard and processes.is_first else None
     scores: dict[str, Score] = {}
     losses, started = Losses(out, recipe, mixture), time.monotonic() - state.seconds
     finished = _share(state, recipe) >= 1
@@ -217,6 +224,8 @@ def train(
                 samples_per_second=round(speed, 2),
                 seconds=round(state.seconds, 1),
             )
+            if board is not None:
+                board.training(state.step, mean_loss, learning_rate, speed)
             if on_progress is not None and processes.is_first:
                 left = state.seconds * (1 / share - 1)
                 on_progress(
@@ -228,6 +237,8 @@ def train(
             processes.first(
                 folder.log, step=state.step, validation={task: list(score) for task, score in scores.items()}
             )
+            if board is not None:
+                board.validation(state.step, scores, validator.rows(averaged))
         if state.step % recipe.checkpoint_every_steps == 0 or finished or stopping:
             processes.first(folder.save, state, about, scores, losses)
         if stopping:
