@@ -101,6 +101,7 @@ def test_a_failure_half_way_leaves_everything_as_it_was(tmp_path, monkeypatch, p
         write(picture, path, overwrite=overwrite)
     if expected is OutputError:
         assert "No space left on device" in str(caught.value) and str(path) in str(caught.value)
+        assert "make room" in str(caught.value)
     assert names(tmp_path) == (["a.png"] if overwrite else [])
     assert not overwrite or path.read_bytes() == OLD
 

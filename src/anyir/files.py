@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -13,6 +14,7 @@ from typing import Final
 from anyir.errors import OutputError, shown
 
 _BINARY: Final[int] = getattr(os, "O_BINARY", 0)  # Windows would turn every 0x0A into two bytes
+_FULL: Final = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 _NEW_FILE: Final[int] = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
 
 
@@ -48,10 +50,15 @@ def write_atomically(path: Path, content: bytes | Callable[[], bytes], *, overwr
             f"{shown(path)}: its folder does not exist; create {shown(path.parent)} first"
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        what = (error.strerror if isinstance(error, OSError) else None) or error
-        raise OutputError(
-            f"{shown(path)}: cannot be written ({shown(what)}); choose another place"
-        ) from error
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError | ValueError) -> OutputError:
+    """The error to raise where the system refuses to write a file: what it says, and what to do about it."""
+    what = (error.strerror if isinstance(error, OSError) else None) or error
+    full = isinstance(error, OSError) and error.errno in _FULL
+    advice = "make room, or choose another place" if full else "choose another place"
+    return OutputError(f"{shown(path)}: cannot be written ({shown(what)}); {advice}")
 
 
 def make_folder(folder: Path) -> None:

@@ -55,6 +55,16 @@ def test_wrong_usage_is_one_line_and_code_2(anyir, recipe, tiny_data, tmp_path, 
     assert code == 2 and message in err and len(err.strip().splitlines()) == 1
 
 
+def test_tensorboard_that_is_not_installed_is_one_line_with_the_command(
+    anyir, recipe, tiny_data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("anyir.training.tensorboard.find_spec", lambda name: None)
+    run = str(tmp_path / "run")
+    code, _, err = anyir("train", recipe, "--data", str(tiny_data), "--out", run, "--tensorboard")
+    assert code == 2 and "pip install 'anyir[tensorboard]'" in err and len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_absent_pictures_are_named(anyir, recipe, tmp_path):
     code, _, err = anyir("train", recipe, "--data", str(tmp_path / "none"), "--out", str(tmp_path / "run"))
     assert code == 2 and "none: no such folder" in err

@@ -76,6 +76,12 @@ def test_changes_reach_nested_keys_with_their_types(recipe_file):
         ("stages=[{until=1, patch=60, batch=1}]", "patch"),
         ("stages=[{until=0.9, patch=64, batch=1}]", "until"),
         ("stages=[]", "until"),
+        (
+            "stages=[{until=1, patch=64, batch=4, accumulate=3}]",
+            "batch = 4: must be a multiple of accumulate = 3",
+        ),
+        ("stages=[{until=1, patch=64, batch=4, accumulate=0}]", "accumulate = 0"),
+        ("stages=[{until=1, patch=64, batch=4, accumulate=1.5}]", r"accumulate.* = 1\.5"),
         ("steps.more=1", "no table"),
         ("steps", "key=value"),
     ],

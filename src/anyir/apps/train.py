@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anyir.apps.console import Interrupted, say
+from anyir.apps.console import INTERRUPTED, Interrupted, say
 from anyir.apps.extras import require_extra
 from anyir.errors import UsageError
 
@@ -41,9 +41,12 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write curves and samples to RUN/tensorboard too.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
 ) -> None:
-    """Train a network on pictures of your own, or go on with a run."""
+    """Train a network on pictures of your own, or go on with a run; under torchrun, in several processes."""
     require_extra("train", ("torch", "safetensors"), "train")
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device!r}: must be auto, cpu or cuda")
@@ -51,25 +54,37 @@ def train(
         raise UsageError(f"--max-minutes {max_minutes:g}: must be above 0")
     import torch
 
+    from anyir.training.distributed import FirstProcessFailed, training_processes
     from anyir.training.loop import train as run
     from anyir.training.recipe import load_recipe
 
     settings = load_recipe(recipe, changes or ())
     if threads is not None:
         torch.set_num_threads(threads)
-    with _stop_request() as should_stop, _progress(settings, quiet=quiet) as on_progress:
-        outcome = run(
-            settings,
-            data,
-            out,
-            recipe_name=Path(recipe).stem,
-            device=device,
-            resume=resume,
-            max_minutes=max_minutes,
-            weights=weights,
-            on_progress=on_progress,
-            should_stop=should_stop,
-        )
+    try:
+        with (
+            training_processes(device) as processes,
+            _stop_request(restore=processes.count == 1) as should_stop,
+            _progress(settings, quiet=quiet or not processes.is_first) as on_progress,
+        ):
+            outcome = run(
+                settings,
+                data,
+                out,
+                recipe_name=Path(recipe).stem,
+                device=device,
+                resume=resume,
+                max_minutes=max_minutes,
+                weights=weights,
+                processes=processes,
+                tensorboard=tensorboard,
+                on_progress=on_progress,
+                should_stop=should_stop,
+            )
+    except FirstProcessFailed as error:  # the first has said why
+        sys.exit(error.exit_code)
+    if not processes.is_first:
+        sys.exit(0 if outcome.finished else INTERRUPTED)
     if not outcome.finished:
         raise Interrupted(
             f"stopped after step {outcome.step}; everything is saved: the same command with --resume goes on"
@@ -79,8 +94,13 @@ def train(
 
 
 @contextmanager
-def _stop_request() -> Generator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM ask training to stop after the step in hand; a second Ctrl-C stops at once."""
+def _stop_request(*, restore: bool) -> Generator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM ask training to stop after the step in hand; a second Ctrl-C stops at once.
+
+    Args:
+        restore: whether signals do afterwards what they did before. Not under torchrun: where a process dies it sends
+            SIGTERM to the others, which must live to say what has happened.
+    """
     asked = False
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -92,7 +112,7 @@ def _stop_request() -> Generator[Callable[[], bool]]:
     try:
         yield lambda: asked
     finally:
-        for number, handler in before.items():
+        for number, handler in before.items() if restore else ():
             signal.signal(number, handler)
 
 

@@ -134,7 +134,7 @@ class TrainingPictures:
         self.fingerprints[path] = fingerprint(image)
         return centre(image, multiple)
 
-    def _check_sizes(self, row: _Row, numbers: tuple[int, int, int]) -> None:
+    def _check_sizes(self, row: Row, numbers: tuple[int, int, int]) -> None:
         size = self._size(self._clean, numbers[0])
         pairs = ((self._degraded, numbers[1], row.degraded), (self._depth, numbers[2], row.labels))
         for store, number, path in pairs:

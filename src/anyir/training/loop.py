@@ -3,6 +3,7 @@
 A step's batch depends on the seed, the step's number and the stage alone, so a run that is resumed from a checkpoint
 sees the batches, and (on a CPU with the same number of threads) ends with the weights, of a run that never stopped.
 With a time budget the clock has a say in the learning rate and the stages, and no two runs are equal.
+Several processes run this same loop side by side, each on its slice of every batch: see ``distributed``.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
 from anyir.data.audit import refuse_leaks
 from anyir.data.catalogue import load_pictures
@@ -24,11 +24,15 @@ from anyir.errors import ConfigurationError, EngineUnavailable
 from anyir.model.checkpoint import load_checkpoint
 from anyir.model.config import network_config
 from anyir.model.network import AnyIR
+from anyir.training.batch_norm import use_statistics_of_all
+from anyir.training.distributed import Processes
+from anyir.training.divergence import Losses
 from anyir.training.losses import LOSSES
 from anyir.training.recipe import Recipe
 from anyir.training.run import About, RunFolder
 from anyir.training.sampling import make_sampler
-from anyir.training.state import TrainingState, new_state
+from anyir.training.state import TrainingState, new_state, step_seed
+from anyir.training.tensorboard import Board, new_writer, require_tensorboard
 from anyir.training.validation import Score, Validator
 
 LOG_EVERY: Final = 10
@@ -70,21 +74,25 @@ class Outcome:
     scores: dict[str, Score]
 
 
-def step_seed(seed: int, step: int) -> int:
-    """A seed for one step's batch, independent of all others'."""
-    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0])
-
-
-def choose_device(device: str) -> torch.device:
-    """``auto`` is CUDA where there is one.
+def choose_device(device: str, processes: Processes) -> torch.device:
+    """``auto`` is CUDA where there is one; each process of a machine has a GPU of its own.
 
     Raises:
-        EngineUnavailable: ``cuda`` is asked for and absent.
+        EngineUnavailable: ``cuda`` is asked for and absent, or there are more processes than GPUs.
     """
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
         raise EngineUnavailable("device cuda: PyTorch finds no usable GPU; use --device cpu, or auto")
-    return torch.device("cuda" if device == "cuda" or (device == "auto" and available) else "cpu")
+    if device == "cpu" or not available:
+        return torch.device("cpu")
+    gpus = torch.cuda.device_count()
+    if processes.local_rank >= gpus:
+        raise EngineUnavailable(
+            f"process {processes.local_rank + 1} of this machine has no GPU, as there are {gpus}; start as many "
+            "processes as there are GPUs, or use --device cpu"
+        )
+    torch.cuda.set_device(processes.local_rank)
+    return torch.device("cuda", processes.local_rank)
 
 
 def train(
@@ -97,14 +105,17 @@ def train(
     resume: bool = False,
     max_minutes: float | None = None,
     weights: Path | None = None,
+    processes: Processes | None = None,
+    tensorboard: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Train a network and write it to a run folder.
 
-    The folder gets ``recipe.json``, ``log.jsonl`` (a line every ten steps and every validation),
-    ``state.safetensors`` (to resume from) and ``model.safetensors`` (the averaged weights, a checkpoint of
-    :mod:`anyir.model.checkpoint`).
+    The folder gets ``recipe.json``, ``run.json`` (what each sitting is made with: versions, machine, command, data),
+    ``log.jsonl`` (a line every ten steps and every validation), ``state.safetensors`` (to resume from) and
+    ``model.safetensors`` (the averaged weights, a checkpoint of :mod:`anyir.model.checkpoint`); and
+    ``diverged.safetensors`` where a loss or a weight is not finite: the batch with which that began.
 
     Args:
         recipe: what to train and how.
@@ -116,19 +127,31 @@ def train(
         max_minutes: a budget of training time, all sittings together; the schedule then runs over whichever of the
             steps and the time ends first. A resumed run keeps its budget where none is given.
         weights: a checkpoint to start from, of the recipe's network; random weights where there is none.
-        on_progress: called at every line of the log.
-        should_stop: asked after every step; where it says yes, a checkpoint is written and training ends.
+        processes: that train together (:func:`anyir.training.distributed.training_processes`); one where not given.
+        tensorboard: write curves and samples to ``out/tensorboard`` too.
+        on_progress: called at every line of the log, in the first process.
+        should_stop: asked after every step; where it says yes, in any process, a checkpoint is written and training
+            ends.
 
     Raises:
         DataError: pictures are missing, smaller than the recipe's largest patch, or show what test pictures show.
         EngineUnavailable: the device is not there.
         TrainingError: the loss or a weight is not finite, or the run in ``out`` has another recipe.
         OutputError: there is a run in ``out``, or it cannot be written to.
-        ConfigurationError: ``weights`` are of another network than the recipe's.
+        ConfigurationError: ``weights`` are of another network than the recipe's, or the processes cannot share a
+            stage's batch evenly.
         WeightsError: ``weights``, or a checkpoint in ``out``, cannot be used.
+        MissingExtra: TensorBoard is asked for and not installed.
+        ProcessLost: another process has ended.
+        FirstProcessFailed: the first process raises one of the above.
     """
-    place = choose_device(device)
-    folder = RunFolder(out, recipe, resume=resume)
+    processes = processes or Processes()
+    processes.first(_check_batches, recipe, processes.count)
+    if tensorboard:
+        processes.first(require_tensorboard)
+    place = choose_device(device, processes)
+    folder = RunFolder(out, recipe)
+    processes.first(folder.open, resume=resume)
     training, validation = load_pictures(
         data,
         recipe.sets,
@@ -146,6 +169,8 @@ def train(
     torch.manual_seed(recipe.seed)
     config = network_config(recipe.network)
     network = _on_device(AnyIR(config), place)
+    if processes.count > 1:
+        use_statistics_of_all(network)
     started_from = None if weights is None else _start_from(weights, network)
     averaged = _on_device(AnyIR(config), place).eval()
     state = new_state(recipe, network)
@@ -153,15 +178,17 @@ def train(
         state.restore(folder.state_file, recipe)
         started_from = folder.started_from()
     state.max_minutes = max_minutes or state.max_minutes
-    folder.trim_log(after_step=state.step)
+    processes.first(folder.trim_log, after_step=state.step)
+    processes.first(folder.add_sitting, recipe_name, training.counts(), place, processes.count)
     pictures = {"pictures": sum(training.counts().values()), "sets": training.counts()}
-    about = About(recipe_name, pictures, _device_name(place), started_from)
+    about = About(recipe_name, pictures, _device_name(place, processes), started_from)
     # Not dynamic: each stage's sizes deserve kernels of their own, and there are few stages.
     forward = torch.compile(network, dynamic=False) if recipe.compile else network
     generator = Generator(place)
 
+    board = Board(new_writer(out, state.step)) if tensorboard and processes.is_first else None
     scores: dict[str, Score] = {}
-    meter, started = _Meter(), time.monotonic() - state.seconds
+    losses, started = Losses(out, recipe, sampler, place), time.monotonic() - state.seconds
     finished = _share(state, sampler.steps) >= 1
     while not finished:
         share = _share(state, sampler.steps)
@@ -172,70 +199,77 @@ def train(
 
         generator.manual_seed(step_seed(recipe.seed, state.step))
         batch = sampler.batch(state.samples, stage.batch, stage.patch, generator)
-        with torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            restored = forward(batch.degraded.to(memory_format=torch.channels_last))
-        loss = LOSSES[recipe.loss](restored.float(), batch.clean)
-        loss.backward()
+        loss = torch.zeros((), device=place)
+        for part in range(stage.accumulate):
+            # Every n-th sample: those of a task lie together, and each part is to have some of each.
+            degraded = processes.share(batch.degraded[part :: stage.accumulate])
+            clean = processes.share(batch.clean[part :: stage.accumulate])
+            with torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                restored = forward(degraded.to(memory_format=torch.channels_last))
+            part_loss = LOSSES[recipe.loss](restored.float(), clean) / stage.accumulate
+            part_loss.backward()
+            loss += part_loss.detach()
+        processes.average_gradients(network)
         if recipe.optimiser.gradient_clip:
             torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimiser.gradient_clip)
         state.optimiser.step()
         state.optimiser.zero_grad()
         state.average.update(network)
 
-        meter.add(loss.detach(), stage.batch)
         state.step += 1
+        losses.add(state.step, state.samples, stage, learning_rate, loss)
         state.samples += stage.batch
-        state.seconds = time.monotonic() - started
+        state.seconds, stopping = processes.agree(time.monotonic() - started, should_stop())
         share = _share(state, sampler.steps)
         finished = share >= 1
-        stopping = not finished and should_stop()
 
         if state.step % LOG_EVERY == 0 or finished:
-            mean_loss, speed = meter.read()
-            if not np.isfinite(mean_loss):
-                raise folder.diverged(state.step, f"the loss is {mean_loss}")
-            folder.log(step=state.step, loss=mean_loss, learning_rate=learning_rate, samples=state.samples,
-                       samples_per_second=round(speed, 2), seconds=round(state.seconds, 1))  # fmt: skip
-            if on_progress is not None:
+            mean_loss, speed = losses.read(processes)
+            processes.first(
+                folder.log,
+                step=state.step,
+                loss=mean_loss,
+                learning_rate=learning_rate,
+                samples=state.samples,
+                samples_per_second=round(speed, 2),
+                seconds=round(state.seconds, 1),
+            )
+            if board is not None:
+                board.training(state.step, mean_loss, learning_rate, speed)
+            if on_progress is not None and processes.is_first:
                 left = state.seconds * (1 / share - 1)
                 on_progress(
                     Progress(state.step, sampler.steps, share, mean_loss, learning_rate, speed, left, scores)
                 )
         if state.step % recipe.validation.every_steps == 0 or finished:
             averaged.load_state_dict(state.average.state)
-            scores = validator.score(averaged)
-            folder.log(step=state.step, validation={task: list(score) for task, score in scores.items()})
+            scores = processes.first(validator.score, averaged)
+            processes.first(
+                folder.log, step=state.step, validation={task: list(score) for task, score in scores.items()}
+            )
+            if board is not None:
+                board.validation(state.step, scores, validator.rows(averaged))
         if state.step % recipe.checkpoint_every_steps == 0 or finished or stopping:
-            folder.save(state, about, scores)
+            processes.first(folder.save, state, about, scores, losses)
         if stopping:
             break
     return Outcome(folder.model_file, state.step, state.samples, state.seconds, finished, scores)
-
-
-class _Meter:
-    """Mean loss and speed since they were last read. The losses stay on the device until then."""
-
-    def __init__(self) -> None:
-        self._losses: list[Tensor] = []
-        self._samples = 0
-        self._since = time.monotonic()
-
-    def add(self, loss: Tensor, samples: int) -> None:
-        self._losses.append(loss)
-        self._samples += samples
-
-    def read(self) -> tuple[float, float]:
-        """(mean loss, samples a second)."""
-        loss = float(torch.stack(self._losses).mean())
-        speed = self._samples / (time.monotonic() - self._since)
-        self._losses, self._samples, self._since = [], 0, time.monotonic()
-        return loss, speed
 
 
 def _share(state: TrainingState, steps: int) -> float:
     """How much of the training is done, by steps or by time, whichever is further."""
     by_time = 0.0 if state.max_minutes is None else state.seconds / (60 * state.max_minutes)
     return min(1.0, max(state.step / steps, by_time))
+
+
+def _check_batches(recipe: Recipe, processes: int) -> None:
+    for stage in recipe.stages:
+        if stage.batch // stage.accumulate % processes:
+            part = f" (in {stage.accumulate} parts)" if stage.accumulate > 1 else ""
+            raise ConfigurationError(
+                f"recipe stages.batch = {stage.batch}{part}: cannot be shared evenly by {processes} processes; make "
+                f"it a multiple of {processes * stage.accumulate}, or start fewer processes"
+            )
 
 
 def _on_device(network: AnyIR, device: torch.device) -> AnyIR:
@@ -263,7 +297,8 @@ def _set_modes(network: AnyIR, freeze_batch_norm: bool) -> None:
                 module.eval()
 
 
-def _device_name(device: torch.device) -> str:
+def _device_name(device: torch.device, processes: Processes) -> str:
+    times = f"{processes.count} × " if processes.count > 1 else ""
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} threads of a CPU ({platform.machine()})"
+        return times + torch.cuda.get_device_name(device)
+    return times + f"{torch.get_num_threads()} threads of a CPU ({platform.machine()})"

@@ -64,12 +64,17 @@ class Stage:
         patch: side of the patches, a multiple of 8.
         batch: samples a step.
         freeze_batch_norm: normalise with the running statistics, as inference does, instead of the batch's.
+        accumulate: work on the batch in this many equal parts, one after the other, to save memory, and step once.
+            With frozen BatchNorm that changes nothing but rounding. Otherwise each part is normalised with its own
+            statistics, and the running ones are updated once a part: BatchNorm then sees batches of
+            ``batch / accumulate`` samples, over which the tasks are spread as evenly as over the whole.
     """
 
     until: float
     patch: int
     batch: int
     freeze_batch_norm: bool = False
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         _require(0 < self.until <= 1, "stages.until", self.until, "must be above 0 and at most 1")
@@ -77,6 +82,9 @@ class Stage:
         fits = self.patch >= 16 and self.patch % SIZE_MULTIPLE == 0
         _require(fits, "stages.patch", self.patch, f"must be a multiple of {SIZE_MULTIPLE} of at least 16")
         _require(self.batch >= 1, "stages.batch", self.batch, "must be at least 1")
+        _require(self.accumulate >= 1, "stages.accumulate", self.accumulate, "must be at least 1")
+        even = self.batch % self.accumulate == 0
+        _require(even, "stages.batch", self.batch, f"must be a multiple of accumulate = {self.accumulate}")
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+
 from anyir._version import __version__
-from anyir.errors import OutputError, TrainingError, WeightsError
-from anyir.files import TEMPORARY, make_folder, write_atomically
+from anyir.errors import OutputError, WeightsError
+from anyir.files import TEMPORARY, cannot_write, make_folder, write_atomically
 from anyir.model.checkpoint import load_checkpoint, save_checkpoint
 from anyir.model.config import network_config
 from anyir.settings import to_mapping
+from anyir.training import provenance
+from anyir.training.divergence import Losses
 from anyir.training.recipe import Recipe
 from anyir.training.state import TrainingState
 from anyir.training.validation import Score
@@ -21,6 +27,7 @@ STATE_FILE: Final = "state.safetensors"
 MODEL_FILE: Final = "model.safetensors"
 LOG_FILE: Final = "log.jsonl"
 RECIPE_FILE: Final = "recipe.json"
+RUN_FILE: Final = "run.json"
 
 
 @dataclass(frozen=True)
@@ -41,35 +48,59 @@ class About:
 
 
 class RunFolder:
-    """One run on disk.
+    """One run on disk. Where several processes train, the first alone may call what writes.
 
     Args:
-        path: the folder; made where absent.
+        path: the folder.
         recipe: of the run.
-        resume: whether a run that is there may be gone on with.
-
-    Raises:
-        OutputError: there is a run in the folder, and ``resume`` is false; or the folder cannot be made.
     """
 
-    def __init__(self, path: Path, recipe: Recipe, *, resume: bool) -> None:
+    def __init__(self, path: Path, recipe: Recipe) -> None:
         self.path = path
         self.recipe = recipe
         self.state_file, self.model_file = path / STATE_FILE, path / MODEL_FILE
+
+    def open(self, *, resume: bool) -> None:
+        """Make the folder where it is absent, and tidy it up where it is not.
+
+        Args:
+            resume: whether a run that is there may be gone on with.
+
+        Raises:
+            OutputError: there is a run in the folder, and ``resume`` is false; or the folder cannot be made.
+        """
         if self.has_state and not resume:
             raise OutputError(
-                f"{path}: there is a run in this folder; add --resume to go on with it, or name another"
+                f"{self.path}: there is a run in this folder; add --resume to go on with it, or name another"
             )
-        make_folder(path)
-        for leftover in path.glob(TEMPORARY):  # of a process that was killed while it wrote
+        make_folder(self.path)
+        for leftover in self.path.glob(TEMPORARY):  # of a process that was killed while it wrote
             leftover.unlink(missing_ok=True)
         if not self.has_state:
-            write_atomically(path / RECIPE_FILE, (json.dumps(to_mapping(recipe), indent=2) + "\n").encode())
+            text = json.dumps(to_mapping(self.recipe), indent=2) + "\n"
+            write_atomically(self.path / RECIPE_FILE, text.encode())
 
     @property
     def has_state(self) -> bool:
         """Whether there is something to resume from."""
         return self.state_file.exists()
+
+    def add_sitting(
+        self, recipe_name: str, counts: Mapping[str, int], device: torch.device, processes: int
+    ) -> None:
+        """Write down what this sitting is made with, after those before it; see :func:`provenance.sitting`.
+
+        Raises:
+            OutputError: the disk is full, or refuses.
+        """
+        file = self.path / RUN_FILE
+        sittings: list[Any] = []
+        if self.has_state and file.exists():  # else it is of a run that came to nothing, which begins anew
+            with suppress(ValueError, KeyError):  # somebody's edit must not keep a run from going on
+                sittings = list(json.loads(file.read_text(encoding="utf-8"))["sittings"])
+        sittings.append(provenance.sitting(recipe_name, counts, device, processes))
+        text = json.dumps({"sittings": sittings}, indent=2) + "\n"
+        write_atomically(file, text.encode())
 
     def started_from(self) -> dict[str, Any] | None:
         """What the run in this folder began from: who resumes it need not say it again."""
@@ -77,11 +108,15 @@ class RunFolder:
             return None
         return load_checkpoint(self.model_file).header["training"].get("started_from")
 
-    def save(self, state: TrainingState, about: About, scores: dict[str, Score]) -> None:
+    def save(self, state: TrainingState, about: About, scores: dict[str, Score], losses: Losses) -> None:
         """Write the averaged weights, and the state to resume from.
+
+        They are two files. Where the second cannot be written, the weights are those of a later step than the state;
+        a resumed run comes to that step again.
 
         Raises:
             TrainingError: a weight is not finite; what was written before is untouched.
+            OutputError: the disk is full, or refuses; what is in the folder can be resumed from.
         """
         training = {
             "recipe": about.recipe_name,
@@ -101,18 +136,14 @@ class RunFolder:
             "training": training,
         }
         config = network_config(self.recipe.network)
-        try:  # first: it refuses weights that are not finite, and the sound state must not be replaced by theirs
+        try:
+            # First: it refuses weights that are not finite, and the sound state must not be replaced by theirs.
             save_checkpoint(self.model_file, state.average.state, config, header)
+            state.save(self.state_file, self.recipe)
         except WeightsError as error:
-            raise self.diverged(state.step, str(error)) from error
-        state.save(self.state_file, self.recipe)
-
-    def diverged(self, step: int, what: str) -> TrainingError:
-        """The error to raise where the training has come to nothing."""
-        return TrainingError(
-            f"{what} at step {step}; the last checkpoint in {self.path}, if there is one, is sound: "
-            "start a new run with a lower optimiser.learning_rate, or gradient_clip"
-        )
+            raise losses.explain(str(error)) from error
+        except OutputError as error:
+            raise _resumable(error) from error
 
     def trim_log(self, after_step: int) -> None:
         """Drop the lines of steps that will be trained again, and a last line that was cut short."""
@@ -124,6 +155,18 @@ class RunFolder:
             write_atomically(log, kept.encode())
 
     def log(self, **entry: object) -> None:
-        """Add one line of JSON to the log."""
-        with (self.path / LOG_FILE).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
+        """Add one line of JSON to the log.
+
+        Raises:
+            OutputError: the disk is full, or refuses.
+        """
+        log = self.path / LOG_FILE
+        try:
+            with log.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise _resumable(cannot_write(log, error)) from error
+
+
+def _resumable(error: OutputError) -> OutputError:
+    return OutputError(f"{error}; then go on with --resume, which takes the last checkpoint that is there")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from anyir.errors import TrainingError, WeightsDamaged
+from anyir.errors import ConfigurationError, TrainingError, WeightsDamaged
 from anyir.model.checkpoint import read_safetensors, write_safetensors_atomic
 from anyir.model.network import AnyIR
-from anyir.settings import to_mapping
+from anyir.settings import from_mapping, to_mapping
 from anyir.training.averaging import MovingAverage
 from anyir.training.recipe import Optimiser, Recipe
 
@@ -91,6 +93,11 @@ class TrainingState:
             self.optimiser.state[parameter] = {"step": count, **moments}
 
 
+def step_seed(seed: int, step: int) -> int:
+    """A seed for one step's batch, independent of all others'; steps count from 0."""
+    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0])
+
+
 def new_state(recipe: Recipe, network: AnyIR) -> TrainingState:
     """The state before the first step."""
     average = MovingAverage(network, recipe.average_decay)
@@ -115,6 +122,10 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _check_same_recipe(path: Path, stored: dict[str, Any], asked: dict[str, Any]) -> None:
+    with suppress(
+        ConfigurationError
+    ):  # keys that the run's version of anyir did not know have their defaults
+        stored = to_mapping(from_mapping(Recipe, stored, "recipe"))
     different = sorted(key for key in stored.keys() | asked.keys() if stored.get(key) != asked.get(key))
     if different:
         raise TrainingError(

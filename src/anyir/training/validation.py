@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -58,3 +59,10 @@ class Validator:
                 float(psnr_per_image(degraded, clean).mean()), float(psnr_per_image(restored, clean).mean())
             )
         return scores
+
+    @torch.no_grad()
+    def rows(self, network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+        """Task and the first of its patches, degraded, restored and clean side by side: (3, P, 3 P) in [0, 1]."""
+        for name, (degraded, clean) in self.batches.items():
+            restored = network(degraded[:1].to(memory_format=torch.channels_last)).clamp(0, 1)
+            yield name, torch.cat((degraded[0], restored[0], clean[0]), dim=2)
