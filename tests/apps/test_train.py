@@ -1,9 +1,14 @@
 import os
+import re
 import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from anyir.picture import read_image, write_image
 
 RECIPE = """
 network = "anyir-s"
@@ -37,6 +42,44 @@ def test_a_recipe_becomes_weights_and_a_word_on_them(anyir, recipe, tiny_data, t
     assert code == 0, err
     assert "6 samples, 3 steps" in out and "model.safetensors" in out and "lowlight" in out
     assert (tmp_path / "run" / "model.safetensors").is_file()
+    assert f"--weights {tmp_path / 'run' / 'model.onnx'}" in out
+
+
+def test_the_shipped_weights_are_fine_tuned_on_ones_own_pairs_and_restore_pictures(anyir, tmp_path):
+    """One command, as the README has it but for its length; the network learns that these pictures are too dark."""
+    random = np.random.default_rng(0)
+    for number in range(12):
+        colours = random.integers(120, 255, (4, 4, 3), dtype=np.uint8)
+        clean = np.asarray(Image.fromarray(colours).resize((64, 64), Image.Resampling.BICUBIC))
+        for part, pixels in (("clean", clean), ("degraded", clean // 2)):
+            (tmp_path / "mine" / part).mkdir(parents=True, exist_ok=True)
+            write_image(pixels, tmp_path / "mine" / part / f"{number}.png")
+    run = tmp_path / "run"
+    few = ["steps=40", "warmup_steps=2", "average_decay=0.5", "optimiser.learning_rate=5e-4"]
+    stages = "stages=[{until=1.0, patch=48, batch=4, freeze_batch_norm=true}]"
+    changes = [word for change in (*few, stages, "validation.patch=48") for word in ("--set", change)]
+    code, out, err = anyir(
+        "train", "finetune", "--data", tmp_path / "mine", "--out", run, "--weights", "anyir-s", *changes
+    )
+    assert code == 0, err
+    before, after = (float(word) for word in re.search(r"pairs +([\d.]+) → +([\d.]+) dB", out).groups())
+    assert after > before + 2
+    dark = tmp_path / "mine" / "degraded" / "0.png"
+    code, _, err = anyir("restore", dark, "-o", tmp_path / "out", "--weights", run / "model.onnx")
+    assert code == 0, err
+    assert read_image(tmp_path / "out" / "0.png").mean() > 1.3 * read_image(dark).mean()
+
+
+def test_the_shipped_weights_of_another_network_are_refused_with_the_remedy(
+    anyir, recipe, tiny_data, tmp_path
+):
+    arguments = ["train", recipe, "--data", tiny_data, "--out", tmp_path / "run", "--set", "network=anyir"]
+    code, _, err = anyir(*arguments, "--weights", "anyir-s")
+    assert code == 2 and "--set network=anyir-s" in err
+    code, _, err = anyir(*arguments, "--weights", "anyir-xl")
+    assert code == 2 and "no checkpoint is called 'anyir-xl'" in err and "anyir-s" in err
+    code, _, err = anyir(*arguments, "--weights", "mine.onnx")
+    assert code == 2 and "an ONNX file cannot be trained" in err
 
 
 @pytest.mark.parametrize(
@@ -67,7 +110,7 @@ def test_tensorboard_that_is_not_installed_is_one_line_with_the_command(
 
 def test_absent_pictures_are_named(anyir, recipe, tmp_path):
     code, _, err = anyir("train", recipe, "--data", str(tmp_path / "none"), "--out", str(tmp_path / "run"))
-    assert code == 2 and "none: no such folder" in err
+    assert code == 2 and "none is not a folder" in err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

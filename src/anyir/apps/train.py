@@ -37,7 +37,8 @@ def train(
         typer.Option(metavar="M", help="Fit the schedule into this time, all sittings together."),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="CHECKPOINT", help="Start from these weights.")
+        str | None,
+        typer.Option(metavar="NAME|CHECKPOINT", help="Start from shipped weights, or from a run's."),
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
@@ -47,18 +48,20 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
 ) -> None:
     """Train a network on pictures of your own, or go on with a run; under torchrun, in several processes."""
-    require_extra("train", ("torch", "safetensors"), "train")
+    require_extra("train", ("torch", "safetensors", "onnx"), "train")
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device!r}: must be auto, cpu or cuda")
     if max_minutes is not None and max_minutes <= 0:
         raise UsageError(f"--max-minutes {max_minutes:g}: must be above 0")
     import torch
 
+    from anyir.model.checkpoint import find_checkpoint
     from anyir.training.distributed import FirstProcessFailed, training_processes
     from anyir.training.loop import train as run
     from anyir.training.recipe import load_recipe
 
     settings = load_recipe(recipe, changes or ())
+    start = None if weights is None else find_checkpoint(weights)
     if threads is not None:
         torch.set_num_threads(threads)
     try:
@@ -75,7 +78,7 @@ def train(
                 device=device,
                 resume=resume,
                 max_minutes=max_minutes,
-                weights=weights,
+                weights=start,
                 processes=processes,
                 tensorboard=tensorboard,
                 on_progress=on_progress,
@@ -89,8 +92,17 @@ def train(
         raise Interrupted(
             f"stopped after step {outcome.step}; everything is saved: the same command with --resume goes on"
         )
+    exported = _export(outcome.model)
     if not quiet:
-        _report(outcome)
+        _report(outcome, exported)
+
+
+def _export(model: Path) -> Path:
+    """The trained weights as an ONNX file beside them, which ``anyir restore`` takes."""
+    from anyir.model.checkpoint import load_checkpoint
+    from anyir.model.export import export_onnx
+
+    return export_onnx(load_checkpoint(model), model.with_suffix(".onnx"), overwrite=True).path
 
 
 @contextmanager
@@ -166,8 +178,9 @@ def _state(progress: Progress) -> str:
     )
 
 
-def _report(outcome: Outcome) -> None:
-    """The last validation, task by task, and where the weights are."""
+def _report(outcome: Outcome, exported: Path) -> None:
+    """The last validation, task by task, where the weights are, and what to do with them."""
     for task, score in outcome.scores.items():
         print(f"{task:14s} {score.degraded:6.2f} → {score.restored:6.2f} dB")
     print(f"{outcome.samples} samples, {outcome.step} steps, {outcome.seconds / 60:.1f} min: {outcome.model}")
+    print(f"try it with: anyir restore PICTURE --weights {exported}")

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ from anyir.model.network import AnyIR
 
 METADATA_KEY: Final = "anyir"
 """Where our JSON lies in the metadata of a safetensors or ONNX file."""
+
+CHECKPOINT_SUFFIX: Final = ".safetensors"
 
 FORMAT: Final = 1
 """Version of the checkpoint's header. A reader refuses versions it does not know."""
@@ -113,6 +116,32 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise WeightsDamaged(f"{path}: {problem}; the file is not what its header says, get it again")
     header = {key: value for key, value in metadata.items() if key not in _RESERVED}
     return Checkpoint(config, state, header)
+
+
+def find_checkpoint(name_or_file: str, folder: Path | None = None) -> Path:
+    """A checkpoint by file, or the one of that name in the package.
+
+    Args:
+        name_or_file: a path that ends in ``.safetensors`` or has a separator, or a name.
+        folder: where the named ones lie, if not in the package.
+
+    Raises:
+        WeightsNotFound: no checkpoint has the name; the message lists those that there are.
+        WeightsDamaged: an ONNX file is named: its network is folded and cannot be trained.
+    """
+    path = Path(name_or_file)
+    if path.suffix.lower() == ".onnx":
+        raise WeightsDamaged(
+            f"{path}: an ONNX file cannot be trained; name the checkpoint that it was made from"
+        )
+    if path.suffix.lower() == CHECKPOINT_SUFFIX or len(path.parts) > 1:
+        return path
+    shipped = folder or Path(str(files("anyir"))) / "weights"
+    found = shipped / f"{name_or_file}{CHECKPOINT_SUFFIX}"
+    if not found.is_file():
+        names = ", ".join(sorted(file.stem for file in shipped.glob(f"*{CHECKPOINT_SUFFIX}"))) or "none"
+        raise WeightsNotFound(f"no checkpoint is called {name_or_file!r}; there are: {names}; or name a file")
+    return found
 
 
 def build_network(checkpoint: Checkpoint) -> AnyIR:

@@ -281,8 +281,10 @@ def _start_from(weights: Path, network: AnyIR) -> dict[str, Any]:
     """Give the network a checkpoint's weights; how those were trained, for the header of what comes out."""
     checkpoint = load_checkpoint(weights)
     if checkpoint.network != network.config:
+        name = checkpoint.header.get("name", "another")
         raise ConfigurationError(
-            f"{weights}: its network is not the recipe's; choose weights of the same network"
+            f"{weights}: its network ({name}) is not the recipe's; choose weights of the recipe's network, or train "
+            f"this one with --set network={name}"
         )
     network.load_state_dict(checkpoint.state)
     header = checkpoint.header
