@@ -42,6 +42,23 @@ def test_every_task_makes_eight_bit_images_of_the_same_scene(pictures, tasks_on_
         assert torch.equal(degraded, clean) == (name == "clean"), name
 
 
+def test_some_samples_get_other_tones_degraded_and_clean_alike(pictures, tasks_on_tiny_sets):
+    plain = Mixture({"blur_pairs": 1.0}, pictures).batch(64, 64, seeded())
+    toned = Mixture({"blur_pairs": 1.0}, pictures, tones=True).batch(64, 64, seeded())
+    changed = [not torch.equal(a, b) for a, b in zip(plain.clean, toned.clean, strict=True)]
+    assert 12 <= sum(changed) <= 34  # 35 %
+    darkest = toned.clean.amin((1, 2, 3)) - plain.clean.amin((1, 2, 3))
+    assert darkest.max() > 0.1 and toned.clean.amax() <= 1
+    for clean, degraded, original in zip(toned.clean, toned.degraded, plain.degraded, strict=True):
+        # One curve for both: equal levels before are equal levels after, and the curve rises.
+        levels = {
+            round(float(x) * 255): float(y)
+            for x, y in zip(original.flatten(), degraded.flatten(), strict=True)
+        }
+        assert [levels[x] for x in sorted(levels)] == sorted(levels.values())
+        assert clean.mean() > degraded.mean()
+
+
 def test_noise_may_be_truncated_as_in_the_papers_code(pictures, tasks_on_tiny_sets):
     both = [
         Mixture({name: 1.0}, pictures).batch(8, 64, seeded()) for name in ("noise25", "noise25_truncated")

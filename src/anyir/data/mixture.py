@@ -54,11 +54,14 @@ class Task:
         zooms: factors by which the pictures may be scaled down before a patch is cut, one drawn at random each time.
             A small patch of a scaled picture shows the whole scene, without which haze and darkness cannot be
             told from dull paint; and what is scaled down is sharper than any photograph at its full size.
+        tones: share of the samples whose tones are changed, degraded and clean image alike, as cameras differ in
+            theirs: a dull picture is not to be taken for a hazy one.
     """
 
     sources: tuple[str, ...]
     degrade: Degrade
     zooms: tuple[int, ...] = (1,)
+    tones: float = 0.0
 
 
 def _between(patches: Patches, low: float, high: float, generator: Generator) -> Tensor:
@@ -161,21 +164,21 @@ TASKS: Final[Mapping[str, Task]] = {
     "noise25_truncated": Task(CLEAN_SOURCES, partial(_gaussian, low=25, high=25, truncate=True)),
     "noise50_truncated": Task(CLEAN_SOURCES, partial(_gaussian, low=50, high=50, truncate=True)),
     "noise": Task(CLEAN_SOURCES, partial(_gaussian, low=1, high=60)),
-    "sensor_noise": Task(CLEAN_SOURCES, _sensor),
-    "noise_real": Task(("noise_real",), _paired),
+    "sensor_noise": Task(CLEAN_SOURCES, _sensor, tones=0.35),
+    "noise_real": Task(("noise_real",), _paired, tones=0.35),
     "light_rain": Task(CLEAN_SOURCES, partial(_rain, shower=LIGHT_RAIN)),
     "heavy_rain": Task(CLEAN_SOURCES, partial(_rain, shower=HEAVY_RAIN)),
     "rain_pairs": Task(("rain",), _paired),
     "rain_real": Task(("rain_real",), _paired),
     "haze": Task(("bsds", "photos", "street", "sunhays"), _haze, zooms=(2, 3)),
     "haze_indoor": Task(("haze_indoor",), _paired, zooms=(2, 3)),
-    "blur": Task((*CLEAN_SOURCES, "street"), _blur, zooms=(1, 2)),
-    "blur_pairs": Task(("blur",), _paired, zooms=(1, 2)),
+    "blur": Task((*CLEAN_SOURCES, "street"), _blur, zooms=(1, 2), tones=0.35),
+    "blur_pairs": Task(("blur",), _paired, zooms=(1, 2), tones=0.35),
     "lowlight": Task(("lowlight",), _paired, zooms=(1, 2)),
     "dark": Task(CLEAN_SOURCES, _dark, zooms=(1, 2)),
-    "jpeg": Task(CLEAN_SOURCES, _jpeg),
+    "jpeg": Task(CLEAN_SOURCES, _jpeg, tones=0.35),
     "wild": Task((*CLEAN_SOURCES, "street"), _wild, zooms=(1, 2)),
-    "clean": Task(CLEAN_SOURCES, _unchanged, zooms=(1, 2)),
+    "clean": Task(CLEAN_SOURCES, _unchanged, zooms=(1, 2), tones=0.35),
     # The pairs of the papers, and a user's own.
     "derain": Task(("rain_train_l",), _paired),
     "dehaze": Task(("ots",), _paired),
@@ -191,6 +194,21 @@ class Batch(NamedTuple):
     clean: Tensor
 
 
+def change_tones(patches: Patches, share: float, generator: Generator) -> Patches:
+    """Give a share of the patches another tone curve, the same for degraded and clean image, back in 8 bits.
+
+    Blacks are lifted by up to 0.18 and the mid-tones moved by a power of 0.8 to 1.25.
+    """
+    chosen = _between(patches, 0, 1, generator) < share
+    lift = torch.where(chosen, _between(patches, 0.0, 0.18, generator), 0.0)[:, None, None, None]
+    power = torch.where(chosen, _log_between(patches, 0.8, 1.25, generator), 1.0)[:, None, None, None]
+
+    def curve(images: Tensor) -> Tensor:
+        return quantise(lift + (1 - lift) * images**power)
+
+    return patches._replace(clean=curve(patches.clean), degraded=curve(patches.degraded))
+
+
 class Mixture:
     """Tasks with weights, over the pictures in memory; every sample is drawn independently.
 
@@ -199,6 +217,7 @@ class Mixture:
         pictures: a split that holds the sets of every task with a weight.
         sources: task → sets that it draws from instead of its own.
         scales: whether tasks draw from pictures scaled down too, each at its ``zooms``.
+        tones: whether tasks change the ``tones`` of some samples.
 
     Raises:
         ConfigurationError: for an unknown task or an impossible weight.
@@ -211,12 +230,13 @@ class Mixture:
         *,
         sources: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
         scales: bool = False,
+        tones: bool = False,
     ) -> None:
         check_weights(weights)
         self.pictures = pictures
         self.tasks = tuple(name for name, weight in weights.items() if weight > 0)
         self._pools = {name: pictures.pool(task_sources(name, sources)) for name in self.tasks}
-        self._scales = scales
+        self._scales, self._tones = scales, tones
         shares = torch.tensor([weights[name] for name in self.tasks], dtype=torch.float64)
         self._cumulative = shares.cumsum(0) / shares.sum()
 
@@ -247,6 +267,8 @@ class Mixture:
     def task_batch(self, name: str, samples: int, size: int, generator: Generator, *, zoom: int = 1) -> Batch:
         """A batch of one task, from pictures scaled down by ``zoom``."""
         patches = self.pictures.draw(self._pools[name], samples, size, generator, zoom=zoom)
+        if self._tones and TASKS[name].tones:
+            patches = change_tones(patches, TASKS[name].tones, generator)
         return Batch(TASKS[name].degrade(patches, generator), patches.clean)
 
     def _zoom(self, name: str, size: int, host: Generator) -> int:

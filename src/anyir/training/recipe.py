@@ -131,6 +131,7 @@ class Recipe:
         test_pictures: ``refuse`` to train on a picture that shows what a picture of a test set beside the training sets
             shows, or ``allow`` it.
         scales: draw patches from pictures scaled down too, in the tasks that have ``zooms``.
+        tones: change the tones of some samples, in the tasks that have ``tones``.
         crop_multiple: of each picture the centre is taken, its sides cut to multiples of this; the papers' is 16.
         steps: optimiser steps of a whole training.
         epochs: the alternative to ``steps``, with ``repeats``. Where both are given, the shorter training it is.
@@ -154,6 +155,7 @@ class Recipe:
     leave_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     test_pictures: Literal["refuse", "allow"] = "refuse"
     scales: bool = False
+    tones: bool = False
     crop_multiple: int = 1
     steps: int | None = None
     epochs: int | None = None

@@ -39,7 +39,9 @@ def make_sampler(recipe: Recipe, pictures: TrainingPictures) -> Sampler:
         ConfigurationError: a weight is impossible.
     """
     if recipe.mixture:
-        mixture = Mixture(recipe.mixture, pictures, sources=recipe.sources, scales=recipe.scales)
+        mixture = Mixture(
+            recipe.mixture, pictures, sources=recipe.sources, scales=recipe.scales, tones=recipe.tones
+        )
         assert recipe.steps is not None, "a recipe without repeats has no epochs, so it has steps"
         total = sum(recipe.mixture.values())
         shares = {name: recipe.mixture[name] / total for name in mixture.tasks}
