@@ -8,8 +8,9 @@ import time
 import torch
 
 from anyir._version import __version__
+from anyir.data.catalogue import Row
 from anyir.training.loop import train
-from anyir.training.provenance import commit
+from anyir.training.provenance import commit, data_summary
 
 
 def test_the_folder_says_what_each_sitting_was_made_with(tiny_data, tmp_path, recipe, monkeypatch):
@@ -27,9 +28,25 @@ def test_the_folder_says_what_each_sitting_was_made_with(tiny_data, tmp_path, re
     assert said["threads"] == torch.get_num_threads() and said["cpus"] == os.cpu_count()
     assert said["processes"] == 1 and said["gpu"] is None
     assert said["data"]["pictures"] == 14 and said["data"]["sets"]["bsds"]["examples"] == 7
+    assert len(said["data"]["sets"]["bsds"]["sha256"]) == 64
     started = datetime.datetime.fromisoformat(said["started"])
     assert started.utcoffset() == datetime.timedelta(0)
     assert abs(started.timestamp() - time.time()) < 600
+
+
+def test_the_data_summary_tells_whether_two_runs_had_the_same_files(tmp_path):
+    def rows(names):
+        return [Row("photos", tmp_path / "photos" / name, None, None) for name in names]
+
+    (tmp_path / "photos").mkdir()
+    for name in "ab":
+        (tmp_path / "photos" / name).write_text("one")
+    first = data_summary(rows("ab"))
+    assert first["photos"]["examples"] == 2 and len(first["photos"]["sha256"]) == 64
+    assert data_summary(rows("ba")) == first
+    assert data_summary(rows("a"))["photos"]["sha256"] != first["photos"]["sha256"]
+    (tmp_path / "photos/a").write_text("three")
+    assert data_summary(rows("ab"))["photos"]["sha256"] != first["photos"]["sha256"]
 
 
 def test_the_commit_is_told_only_of_files_that_are_in_it(tmp_path, monkeypatch):

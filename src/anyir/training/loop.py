@@ -179,7 +179,7 @@ def train(
         started_from = folder.started_from()
     state.max_minutes = max_minutes or state.max_minutes
     processes.first(folder.trim_log, after_step=state.step)
-    processes.first(folder.add_sitting, recipe_name, training.counts(), place, processes.count)
+    processes.first(folder.add_sitting, recipe_name, training.rows, place, processes.count)
     pictures = {"pictures": sum(training.counts().values()), "sets": training.counts()}
     about = About(recipe_name, pictures, _device_name(place, processes), started_from)
     # Not dynamic: each stage's sizes deserve kernels of their own, and there are few stages.

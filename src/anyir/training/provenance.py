@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,17 @@ import numpy as np
 import torch
 
 from anyir._version import __version__
+from anyir.data.catalogue import Row
 
 _HERE = Path(__file__).resolve()
 
 
-def sitting(
-    recipe_name: str, counts: Mapping[str, int], device: torch.device, processes: int
-) -> dict[str, Any]:
+def sitting(recipe_name: str, rows: Sequence[Row], device: torch.device, processes: int) -> dict[str, Any]:
     """What one sitting of a run is made with, as JSON values.
 
     Args:
         recipe_name: the recipe's name.
-        counts: set → how many examples of it.
+        rows: the training examples.
         device: where the first process trains.
         processes: how many train together.
     """
@@ -44,13 +44,25 @@ def sitting(
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "processes": processes,
-        "data": {"pictures": sum(counts.values()), "sets": {name: _set(n) for name, n in counts.items()}},
+        "data": {"pictures": len(rows), "sets": data_summary(rows)},
     }
 
 
-def _set(examples: int) -> dict[str, Any]:
-    # sha256: of the sorted names and sizes of the files, once the pictures that are loaded say what they are.
-    return {"examples": examples, "sha256": None}
+def data_summary(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
+    """Set → how many examples, and a SHA-256 that tells whether two runs had the same files.
+
+    It is of the files' names, with their folder's, and sizes, sorted: not of their content, which would take long.
+    """
+    sets: dict[str, list[Row]] = {}
+    for row in rows:
+        sets.setdefault(row.source, []).append(row)
+    return {name: {"examples": len(each), "sha256": _names_and_sizes(each)} for name, each in sets.items()}
+
+
+def _names_and_sizes(rows: Iterable[Row]) -> str:
+    files = {file for row in rows for file in (row.clean, row.degraded, row.labels) if file is not None}
+    lines = sorted(f"{file.parent.name}/{file.name} {file.stat().st_size}\n" for file in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def commit(file: Path = _HERE) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Final
 import torch
 
 from anyir._version import __version__
+from anyir.data.catalogue import Row
 from anyir.errors import OutputError, WeightsError
 from anyir.files import TEMPORARY, cannot_write, make_folder, write_atomically
 from anyir.model.checkpoint import load_checkpoint, save_checkpoint
@@ -86,7 +87,7 @@ class RunFolder:
         return self.state_file.exists()
 
     def add_sitting(
-        self, recipe_name: str, counts: Mapping[str, int], device: torch.device, processes: int
+        self, recipe_name: str, rows: Sequence[Row], device: torch.device, processes: int
     ) -> None:
         """Write down what this sitting is made with, after those before it; see :func:`provenance.sitting`.
 
@@ -98,7 +99,7 @@ class RunFolder:
         if self.has_state and file.exists():  # else it is of a run that came to nothing, which begins anew
             with suppress(ValueError, KeyError):  # somebody's edit must not keep a run from going on
                 sittings = list(json.loads(file.read_text(encoding="utf-8"))["sittings"])
-        sittings.append(provenance.sitting(recipe_name, counts, device, processes))
+        sittings.append(provenance.sitting(recipe_name, rows, device, processes))
         text = json.dumps({"sittings": sittings}, indent=2) + "\n"
         write_atomically(file, text.encode())
 
