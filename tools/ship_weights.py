@@ -1,0 +1,81 @@
+"""Put the weights of a finished run into the package: export, evaluate, and write everything that quotes them.
+
+    python tools/ship_weights.py RUN/model.safetensors --data DIR
+
+Writes src/anyir/weights/NAME.onnx and NAME.safetensors, models.json, results/NAME, the README's results and the figure
+of the samples; NAME is the network's. Look at ``git diff results README.md`` before you commit: weights are replaced
+only where the evaluation says that they are better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from make_model_facts import DEFAULT, RESULTS, ROOT, WEIGHTS, committed_results
+from make_readme_results import main as make_readme_results
+
+from anyir.evaluation.results import load_results, summary
+from anyir.files import write_atomically
+from anyir.model.checkpoint import load_checkpoint, save_checkpoint
+from anyir.model.export import export_onnx
+from anyir.model.facts import facts_text
+
+
+def main() -> None:
+    """Exits with the evaluation's code where that fails; the old weights then lie in git."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", type=Path, help="RUN/model.safetensors")
+    parser.add_argument("--data", required=True, type=Path, help="folder of the test sets")
+    arguments = parser.parse_args()
+    checkpoint = load_checkpoint(arguments.checkpoint)
+    name = checkpoint.header["name"]
+    checkpoint = replace(checkpoint, header={k: v for k, v in checkpoint.header.items() if k != "results"})
+    export_onnx(checkpoint, WEIGHTS / f"{name}.onnx", overwrite=True)
+    results = RESULTS / name / "results.json"
+    results.unlink(missing_ok=True)  # they are of the weights that are being replaced
+    write_facts()
+    evaluate(name, arguments.data)
+    write_facts()
+    quoted = {"file": results.relative_to(ROOT).as_posix(), **summary(load_results(results))}
+    header = {**checkpoint.header, "results": quoted}
+    save_checkpoint(
+        WEIGHTS / f"{name}.safetensors", checkpoint.state, checkpoint.network, header, torch.float16
+    )
+    sys.argv = sys.argv[:1]
+    make_readme_results()
+
+
+def write_facts() -> None:
+    """models.json, from the weight files and the results that there are."""
+    text = facts_text(WEIGHTS, DEFAULT, results=committed_results(WEIGHTS, RESULTS))
+    write_atomically(WEIGHTS / "models.json", text.encode())
+
+
+def evaluate(name: str, data: Path) -> None:
+    """``anyir evaluate`` on every test set, by the command that the results file then names."""
+    options = ("--suite", "all", "-o", (RESULTS / name).relative_to(ROOT).as_posix(), "--overwrite")
+    command = [
+        sys.executable,
+        "-m",
+        "anyir.apps.cli",
+        "evaluate",
+        "--weights",
+        name,
+        "--data",
+        str(data),
+        *options,
+    ]
+    code = subprocess.run(command, cwd=ROOT).returncode
+    if code:
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
