@@ -192,7 +192,7 @@ class Batch(NamedTuple):
 
 
 class Mixture:
-    """Tasks with weights, over the pictures in memory; every sample is drawn independently.
+    """Tasks with weights, over a split's pictures; every sample is drawn independently.
 
     Args:
         weights: task → relative share of the samples; at least one, none negative.
