@@ -8,7 +8,7 @@ from PIL import Image
 
 from anyir.data.audit import audit, refuse_leaks, to_json
 from anyir.data.catalogue import load_pictures
-from anyir.errors import DataError
+from anyir.errors import DataError, UnreadablePicture
 
 SETS = ("bsds", "photos", "lowlight", "blur", "rain_real", "kodak24")
 
@@ -82,6 +82,19 @@ def test_training_on_it_is_refused_by_name_with_the_remedy(folder):
         assert """--set 'leave_out.lowlight=["1"]'""" in str(caught.value)
     left, _ = load_pictures(folder, ["lowlight", "photos"], hold_out_every=0, leave_out={"lowlight": ("1",)})
     refuse_leaks(left.rows, left.fingerprints, folder)
+
+
+def test_what_stays_in_files_is_looked_at_then_and_must_be_sound(folder):
+    plant(folder, where="train/clean/photos/planted.jpg")
+    training, _ = load_pictures(folder, ["lowlight", "photos"], hold_out_every=0, loading="files")
+    with pytest.raises(DataError, match=r"planted\.jpg = .*Kodak24.1\.png; leave them out with"):
+        refuse_leaks(training.rows, training.fingerprints, folder)
+    (folder / "train/clean/photos/planted.jpg").unlink()
+    low = folder / "train/lowlight/low/1.png"
+    low.write_bytes(low.read_bytes()[:200])
+    left, _ = load_pictures(folder, ["lowlight", "photos"], hold_out_every=0, loading="files")
+    with pytest.raises(UnreadablePicture, match=r"low.1\.png: damaged or truncated PNG"):
+        refuse_leaks(left.rows, left.fingerprints, folder)
 
 
 def test_without_test_sets_there_is_nothing_to_refuse(folder):

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
 from anyir.errors import PictureError, PictureTooLarge, UnreadablePicture, UnsupportedPicture
-from anyir.picture import MAX_PIXELS, read, read_image, read_labels
+from anyir.picture import MAX_PIXELS, read, read_image, read_labels, read_size
 
 
 def encoded(image: Image.Image, format: str, **options) -> bytes:
@@ -471,3 +471,56 @@ def test_data_sets_may_be_bmp_but_photographs_may_not(tmp_path):
         read_image(tmp_path / "cut.bmp")
     with pytest.raises(PictureTooLarge):
         read_image(tmp_path / "a.bmp", max_pixels=34)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", [None, 1, 3, 5, 6, 8])
+def test_the_size_is_known_without_decoding_and_upright(make_file, make_exif, format, orientation):
+    exif = make_exif(orientation, thumbnail=False)
+    if format == "JPEG":
+        exif = b"Exif\0\0" + exif
+    if format == "TIFF":
+        exif = Image.Exif()
+        exif[0x0112] = orientation or 1
+    data = make_file(format, "RGB", size=(17, 13), exif=exif)
+    assert read_size(data) == read_image(data).shape[:2]
+    assert read_size(data) == ((17, 13) if (orientation or 1) >= 5 else (13, 17))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB"])
+def test_the_size_of_a_bmp(make_file, mode):
+    assert read_size(make_file("BMP", mode, size=(17, 13))) == (13, 17)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_png_may_say_after_its_pixels_which_way_up_it_is(make_exif, late):
+    exif = png_chunk(b"eXIf", make_exif(6, thumbnail=False))
+    data = raw_png(3, 2, 8, 0, b"\0\1\2\3" * 2, *([] if late else [exif]))
+    end = len(data) - 12
+    data = data[:end] + (exif if late else png_chunk(b"tEXt", b"Comment\0none")) + data[end:]
+    assert read_size(data) == read_image(data).shape[:2] == (3, 2)
+
+
+def test_the_size_needs_no_sound_pixels(make_file):
+    data = make_file("JPEG", "RGB", size=(640, 480))
+    assert read_size(data[: len(data) // 4]) == (480, 640)
+    with pytest.raises(UnreadablePicture):
+        read_image(data[: len(data) // 4])
+
+
+def test_the_size_of_what_read_image_would_refuse(make_file, tmp_path):
+    with pytest.raises(UnreadablePicture, match=r"nothing\.png: no such file"):
+        read_size(tmp_path / "nothing.png")
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(UnreadablePicture, match=r"empty\.jpg: is empty"):
+        read_size(tmp_path / "empty.jpg")
+    (tmp_path / "cut.png").write_bytes(make_file("PNG", "RGB")[:20])
+    with pytest.raises(UnreadablePicture, match=r"cut\.png"):
+        read_size(tmp_path / "cut.png")
+    with pytest.raises(UnsupportedPicture, match="16 bits per sample"):
+        read_size(make_file("PNG", "I;16"))
+    with pytest.raises(UnsupportedPicture, match="CMYK"):
+        read_size(make_file("JPEG", "CMYK"))
+    for format in ("PNG", "WEBP", "BMP"):
+        with pytest.raises(PictureTooLarge):
+            read_size(make_file(format, "RGB"), max_pixels=17 * 13 - 1)

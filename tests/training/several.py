@@ -68,6 +68,7 @@ def main():
             "batch_norm": batch_norm(processes),
             "free": run("free", FREE),
             "frozen": run("frozen", FROZEN),
+            "files": run("files", FREE, "loading=files", "workers=1"),
         }
         calls = iter(range(1, 1000))
         stop = {"should_stop": lambda: next(calls) >= 7 and second}  # one of them is asked

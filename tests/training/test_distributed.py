@@ -104,6 +104,10 @@ def test_two_processes_train_what_one_would(runs, tiny_data, tmp_path, recipe_fi
     assert two.header["training"]["device"].startswith("2 × ")
 
 
+def test_processes_with_workers_of_their_own_train_the_same(runs):
+    assert_same_bits(runs[0] / "free", runs[0] / "files")
+
+
 def test_batch_norm_over_processes_is_batch_norm_of_the_whole_batch(runs):
     assert all(result["batch_norm"] < 1e-12 for result in runs[1])
 

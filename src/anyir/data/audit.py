@@ -83,7 +83,7 @@ class _Look:
 
     size: tuple[int, int] = (0, 0)
     print: Fingerprint | None = None
-    error: str | None = None
+    error: PictureError | None = None
 
 
 def audit(
@@ -131,7 +131,7 @@ def audit(
     )
 
 
-def files_of(examples: Iterable[Example]) -> set[Path]:
+def files_of(examples: Iterable[Example | Row]) -> set[Path]:
     """The clean and degraded pictures of examples."""
     return {path for each in examples for path in (each.clean, each.degraded) if path is not None}
 
@@ -141,18 +141,28 @@ def refuse_leaks(rows: Iterable[Row], prints: Mapping[Path, Fingerprint], data: 
 
     Args:
         rows: the training examples.
-        prints: what their pictures look like.
-        data: the data folder; where it has no test sets there is nothing to compare with.
+        prints: what their pictures look like, as far as that is known. The others are read, which takes a while where
+            the pictures of a large set stay in their files.
+        data: the data folder; where it has no test sets there is nothing to compare with, and nothing is read.
 
     Raises:
         DataError: one does; the message names the files and how to leave them out.
+        PictureError: a training picture has to be read and is damaged; the message names it.
     """
     rows = tuple(rows)
     found = [scan(data, each) for each in SETS.values() if each.use == "test"]
     test = [example for each in found if each is not None for example in each.examples]
-    looks = _look_at(files_of(test))
-    test_prints = {path: look.print for path, look in looks.items() if look.print is not None}
-    leaks = _scenes(find_alike(prints, test_prints), _clean_of(rows), _clean_of(test))
+    if not test:
+        return
+    ours, theirs = files_of(rows), files_of(test)
+    looks = _look_at((ours - prints.keys()) | theirs)
+    for path in sorted(ours & looks.keys()):
+        if (error := looks[path].error) is not None:
+            raise error
+    seen = {path: look.print for path, look in looks.items() if look.print is not None}
+    our_prints = {path: prints[path] if path in prints else seen[path] for path in ours}
+    test_prints = {path: seen[path] for path in theirs & seen.keys()}
+    leaks = _scenes(find_alike(our_prints, test_prints), _clean_of(rows), _clean_of(test))
     if not leaks:
         return
     sets: dict[str, list[str]] = {}
@@ -201,13 +211,15 @@ def _look(path: Path) -> _Look:
     try:
         image = read_image(path)
     except PictureError as error:
-        return _Look(error=str(error))
+        return _Look(
+            error=type(error)(str(error))
+        )  # without its traceback, which would hold what was decoded
     return _Look(size=(image.shape[0], image.shape[1]), print=fingerprint(image))
 
 
 def _report(found: Found, looks: Mapping[Path, _Look]) -> SetReport:
     unreadable = {
-        path: looks[path].error or "" for path in sorted(files_of(found.examples)) if looks[path].error
+        path: str(looks[path].error) for path in sorted(files_of(found.examples)) if looks[path].error
     }
     unequal: list[tuple[Path, Path, str]] = []
     for each in found.examples:

@@ -1,15 +1,16 @@
-"""The training pictures in memory: read once, held out in part for validation, drawn from in batches.
+"""The training pictures: in memory or in their files, held out in part for validation, drawn from in batches.
 
 Which sets there are says :mod:`anyir.data.sets`; how they lie on disk, :mod:`anyir.data.layouts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -17,12 +18,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from anyir.data.files import FileStore
 from anyir.data.fingerprint import Fingerprint, fingerprint
 from anyir.data.layouts import examples_of, looked_for
 from anyir.data.sets import SETS
-from anyir.data.store import PictureStore
+from anyir.data.store import PictureStore, centre
 from anyir.errors import DataError
 from anyir.picture import read_image, read_labels
+
+Loading: TypeAlias = Literal["memory", "files"]
+"""Whether pictures are read once and held, or read from their files whenever they are drawn."""
 
 HOLD_OUT_FIRST: Final = 5
 """Of each set's clean pictures, sorted by name, this is the first that is kept for validation, with all its pairs."""
@@ -83,15 +88,8 @@ def held_out(clean: Iterable[Path], every: int) -> set[Path]:
     return set(sorted(set(clean))[HOLD_OUT_FIRST::every]) if every else set()
 
 
-def centre(image: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
-    """The centre of an (H, W, C) image, its sides cut to multiples of ``multiple``; the odd row goes at the end."""
-    height, width = image.shape[:2]
-    top, left = height % multiple // 2, width % multiple // 2
-    return image[top : top + height - height % multiple, left : left + width - width % multiple]
-
-
 class TrainingPictures:
-    """All pictures of a split in memory, ready to be drawn from in batches.
+    """All pictures of a split, ready to be drawn from in batches.
 
     Made by :func:`load_pictures`. Pictures are 8-bit and unscaled; a picture used by several tasks is held once.
 
@@ -99,34 +97,30 @@ class TrainingPictures:
         smallest_side: the smallest height or width in pixels: no patch can be larger. 0 without pictures. Kept on the
             host: to ask the device for it would wait for all work queued there.
         rows: the examples.
-        fingerprints: what every clean and degraded picture looks like.
+        fingerprints: what the clean and degraded pictures look like that have been read, which is all or none.
     """
 
-    def __init__(self, rows: list[Row], device: str | torch.device, multiple: int = 1) -> None:
+    def __init__(
+        self, rows: list[Row], device: str | torch.device, multiple: int = 1, loading: Loading = "memory"
+    ) -> None:
         self.rows = tuple(rows)
+        self.fingerprints: dict[Path, Fingerprint] = {}
         clean = sorted({row.clean for row in rows})
         degraded = sorted({row.degraded for row in rows if row.degraded is not None})
-        labels = sorted({(row.labels, row.source) for row in rows if row.labels is not None})
-        self.fingerprints: dict[Path, Fingerprint] = {}
-        clean_images = [self._read(path, multiple) for path in clean]
-        degraded_images = [self._read(path, multiple) for path in degraded]
-        depths = [centre(_read_depth(path, source), multiple) for path, source in labels]
-        self._clean = PictureStore(clean_images, device=device)
-        self._degraded = PictureStore(degraded_images, device=device)
-        self._depth = PictureStore(depths, channels=1, device=device)
-        clean_number = {path: number for number, path in enumerate(clean)}
-        degraded_number = {path: number for number, path in enumerate(degraded)}
-        depth_number = {path: number for number, (path, _) in enumerate(labels)}
-        self._rows: dict[str, list[tuple[int, int, int]]] = {}
-        for row in rows:
-            numbers = (
-                clean_number[row.clean],
-                -1 if row.degraded is None else degraded_number[row.degraded],
-                -1 if row.labels is None else depth_number[row.labels],
-            )
-            self._check_sizes(row, numbers)
-            self._rows.setdefault(row.source, []).append(numbers)
-        self._sides = [min(image.shape[:2]) for image in clean_images]
+        sources = {row.labels: row.source for row in rows if row.labels is not None}
+        labels, read_depth = sorted(sources), partial(_read_depth, sources)
+        stores: tuple[PictureStore | FileStore, ...]
+        if loading == "files":
+            colours = [FileStore(paths, read_image, multiple) for paths in (clean, degraded)]
+            stores = (*colours, FileStore(labels, read_depth, multiple, channels=1))
+        else:
+            images = [[self._read(path, multiple) for path in paths] for paths in (clean, degraded)]
+            depths = [centre(read_depth(path), multiple) for path in labels]
+            colours = [PictureStore(each, device=device) for each in images]
+            stores = (*colours, PictureStore(depths, channels=1, device=device))
+        self._clean, self._degraded, self._depth = stores
+        self._rows = _number(rows, (clean, degraded, labels), [_sizes(each) for each in stores])
+        self._sides = [min(size) for size in _sizes(self._clean)]
         self.smallest_side = min(self._sides, default=0)
 
     def _read(self, path: Path, multiple: int) -> NDArray[np.uint8]:
@@ -134,22 +128,9 @@ class TrainingPictures:
         self.fingerprints[path] = fingerprint(image)
         return centre(image, multiple)
 
-    def _check_sizes(self, row: Row, numbers: tuple[int, int, int]) -> None:
-        size = self._size(self._clean, numbers[0])
-        pairs = ((self._degraded, numbers[1], row.degraded), (self._depth, numbers[2], row.labels))
-        for store, number, path in pairs:
-            if number >= 0 and self._size(store, number) != size:
-                raise DataError(
-                    f"{path}: its size {self._size(store, number)} is not that of {row.clean}, {size} (height, width)"
-                )
-
-    @staticmethod
-    def _size(store: PictureStore, number: int) -> tuple[int, int]:
-        return int(store.heights[number]), int(store.widths[number])
-
     @property
     def device(self) -> torch.device:
-        """Where the pictures are held and the batches made."""
+        """Where the batches are made: where the pictures are held, and the CPU where they are in their files."""
         return self._clean.device
 
     @property
@@ -236,7 +217,36 @@ class TrainingPictures:
         return Patches(images[:, :3], images[:, 3:6], images[:, 6:], depth >= 0)
 
 
-def _read_depth(labels: Path, source: str) -> NDArray[np.uint8]:
+def _number(
+    rows: Iterable[Row], paths: Sequence[Sequence[Path]], sizes: Sequence[Sequence[tuple[int, int]]]
+) -> dict[str, list[tuple[int, int, int]]]:
+    """Source → its examples' numbers among the clean pictures, the degraded ones and the labels; −1 for none.
+
+    Raises:
+        DataError: an example's pictures differ in size.
+    """
+    numbers = [{path: number for number, path in enumerate(each)} for each in paths]
+    numbered: dict[str, list[tuple[int, int, int]]] = {}
+    for row in rows:
+        files = (row.clean, row.degraded, row.labels)
+        clean, degraded, labels = (-1 if f is None else n[f] for f, n in zip(files, numbers, strict=True))
+        size = sizes[0][clean]
+        for path, number, others in ((row.degraded, degraded, sizes[1]), (row.labels, labels, sizes[2])):
+            if number >= 0 and others[number] != size:
+                raise DataError(
+                    f"{path}: its size {others[number]} is not that of {row.clean}, {size} (height, width)"
+                )
+        numbered.setdefault(row.source, []).append((clean, degraded, labels))
+    return numbered
+
+
+def _sizes(store: PictureStore | FileStore) -> list[tuple[int, int]]:
+    """(height, width) of every picture, on the host."""
+    return list(zip(store.heights.tolist(), store.widths.tolist(), strict=True))
+
+
+def _read_depth(sources: Mapping[Path, str], labels: Path) -> NDArray[np.uint8]:
+    source = sources[labels]
     to_depth = SETS[source].depth
     assert to_depth is not None, f"source {source!r} has labels but no way to read depth from them"
     return to_depth(read_labels(labels))[..., None]
@@ -249,17 +259,20 @@ def load_pictures(
     *,
     hold_out_every: int = 20,
     crop_multiple: int = 1,
+    loading: Loading = "memory",
     leave_out: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> tuple[TrainingPictures, TrainingPictures]:
-    """Read the named sets and part them into training and validation pictures.
+    """Find the named sets, read them, and part them into training and validation pictures.
 
     Args:
         data: the data folder, or its ``train``.
         sources: names from :data:`anyir.data.sets.SETS`.
-        device: where the pictures are to be held.
+        device: where the pictures are to be held, and the batches made.
         hold_out_every: of each set's clean pictures, sorted by name, one in so many is kept for validation with all
             its pairs, numbers 5, 25, 45, ...; 0 for none.
         crop_multiple: of each picture the centre is taken, its sides cut to multiples of this.
+        loading: ``memory`` reads all pictures now and holds them; ``files`` reads their sizes only, and each picture
+            whenever it is drawn, on the CPU. Both make the same batches where both make them on the CPU.
         leave_out: set → names (without suffix) of clean pictures that are not to be used, nor their pairs.
 
     Returns:
@@ -268,7 +281,7 @@ def load_pictures(
 
     Raises:
         DataError: a set or a partner is missing, or sizes differ; the message names the file.
-        UnreadablePicture: a file is damaged; the message names it.
+        PictureError: a file is damaged; the message names it. With ``files``, only its header is looked at.
     """
     training: list[Row] = []
     validation: list[Row] = []
@@ -278,6 +291,6 @@ def load_pictures(
         for row in rows:
             (validation if row.clean in kept else training).append(row)
     return (
-        TrainingPictures(training, device, crop_multiple),
-        TrainingPictures(validation, device, crop_multiple),
+        TrainingPictures(training, device, crop_multiple, loading),
+        TrainingPictures(validation, device, crop_multiple, loading),
     )

@@ -210,7 +210,7 @@ def change_tones(patches: Patches, share: float, generator: Generator) -> Patche
 
 
 class Mixture:
-    """Tasks with weights, over the pictures in memory; every sample is drawn independently.
+    """Tasks with weights, over a split's pictures; every sample is drawn independently.
 
     Args:
         weights: task → relative share of the samples; at least one, none negative.

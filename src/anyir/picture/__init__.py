@@ -2,7 +2,7 @@
 
 from anyir.picture.compare import side_by_side
 from anyir.picture.limits import DATA_SUFFIXES, DEFAULT_SUFFIX, FORMATS, MAX_PIXELS, SUFFIXES
-from anyir.picture.reading import read, read_image, read_labels
+from anyir.picture.reading import read, read_image, read_labels, read_size
 from anyir.picture.types import Metadata, Picture, Samples
 from anyir.picture.writing import encode, write, write_image
 
@@ -19,6 +19,7 @@ __all__ = [
     "read",
     "read_image",
     "read_labels",
+    "read_size",
     "side_by_side",
     "write",
     "write_image",

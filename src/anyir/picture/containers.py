@@ -39,6 +39,8 @@ _BRANDS: Final = {
 _PNG_COLOUR_CHUNKS: Final = (b"cHRM", b"cICP", b"gAMA", b"sRGB")
 _PNG_COLOUR_CHUNK_BYTES: Final = 32  # the longest of them, cHRM
 
+_PNG_TEXTS_THAT_TURN: Final = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")  # keywords of text chunks
+
 
 def sniff(head: bytes) -> str | None:
     """The format ("jpeg", "png", "webp", "tiff") that a file's first 16 bytes announce, or None."""
@@ -86,6 +88,20 @@ def png_facts(file: IO[bytes]) -> PngFacts:
             colour.append((name, data))
         file.seek(length - len(data) + 4, 1)  # the rest of the chunk and its checksum
     return PngFacts(bits, colour_type, tuple(colour))
+
+
+def png_turns_late(file: IO[bytes]) -> bool:
+    """Whether a PNG has metadata after its pixels that may say which way up it is."""
+    file.seek(8)
+    after_pixels = False
+    while len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        data = file.read(min(length, 32)) if after_pixels else b""
+        if after_pixels and (name == b"eXIf" or data.startswith(_PNG_TEXTS_THAT_TURN)):
+            return True
+        after_pixels = after_pixels or name == b"IDAT"
+        file.seek(length - len(data) + 4, 1)
+    return False
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anyir.errors import PictureError, PictureTooLarge, UnreadablePicture, UnsupportedPicture, reason, shown
-from anyir.picture.containers import png_facts, sniff, sniff_foreign, webp_facts
+from anyir.picture.containers import png_facts, png_turns_late, sniff, sniff_foreign, webp_facts
 from anyir.picture.limits import MAX_PIXELS, check_pixels
 from anyir.picture.orientation import make_upright, stored_view, turns
 from anyir.picture.pillow import PILLOW_ERRORS, on_our_terms
@@ -59,14 +59,8 @@ def read(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture
     """
     with _opened(source) as (file, name):
         kind = _identify(file, name)
-        with _decoding(name, kind, max_pixels):
-            if kind == "webp":  # its decoder allocates the canvas on opening, so ask the file first
-                facts = webp_facts(file)
-                check_pixels(facts.height, facts.width, max_pixels, name)
-            file.seek(0)
-            with Image.open(file, formats=[kind.upper()]) as image:
-                check_pixels(image.height, image.width, max_pixels, name)
-                return _to_picture(image, file, kind, name)
+        with _decoding(name, kind, max_pixels), _header(file, name, kind, max_pixels) as image:
+            return _to_picture(image, file, kind, name)
 
 
 def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -79,20 +73,54 @@ def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> N
     """
     with _opened(source) as (file, name):
         if file.read(2) == b"BM":
-            return _read_bmp(file, name, max_pixels)
+            with _decoding(name, "bmp", max_pixels), _header(file, name, "bmp", max_pixels) as image:
+                return np.asarray(image.convert("RGB"))
     pixels = read(source, max_pixels=max_pixels).pixels
     if pixels.dtype != np.uint8:
-        raise UnsupportedPicture(
-            f"{_name_of(source)}: 16 bits per sample where 8 are needed; convert it to 8 bits"
-        )
+        raise _too_deep(_name_of(source))
     return pixels.astype(np.uint8, copy=False)
 
 
-def _read_bmp(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:
+def read_size(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """The (height, width) of what :func:`read_image` would return, by the file's header.
+
+    No pixel is decoded, and damage to them goes unseen; but for a PNG that says after its pixels which way up it is.
+
+    Raises:
+        PictureError: as :func:`read_image`, as far as the header shows it.
+    """
+    with _opened(source) as (file, name):
+        if file.read(2) == b"BM":
+            with _decoding(name, "bmp", max_pixels), _header(file, name, "bmp", max_pixels) as image:
+                return image.height, image.width
+        file.seek(0)
+        kind = _identify(file, name)
+        with _decoding(name, kind, max_pixels), _header(file, name, kind, max_pixels) as image:
+            _refuse_lossy_kinds(image, name, png_facts(file).bits if kind == "png" else 0)
+            if image.mode in _SIXTEEN_BIT_MODES:
+                raise _too_deep(name)
+            if kind == "png" and png_turns_late(file):
+                picture = _to_picture(image, file, kind, name)
+                return picture.height, picture.width
+            orientation, _, _ = make_upright(_exif_of(image, kind), _bytes_or_none(image.info.get("xmp")))
+            height, width = image.height, image.width
+            return (width, height) if turns(orientation) else (height, width)
+
+
+@contextmanager
+def _header(file: IO[bytes], name: str, kind: str, max_pixels: int) -> Generator[Image.Image]:
+    """The file opened by Pillow and found small enough, its pixels not yet decoded."""
+    if kind == "webp":  # its decoder allocates the canvas on opening, so ask the file first
+        facts = webp_facts(file)
+        check_pixels(facts.height, facts.width, max_pixels, name)
     file.seek(0)
-    with _decoding(name, "bmp", max_pixels), Image.open(file, formats=["BMP"]) as image:
+    with Image.open(file, formats=[kind.upper()]) as image:
         check_pixels(image.height, image.width, max_pixels, name)
-        return np.asarray(image.convert("RGB"))
+        yield image
+
+
+def _too_deep(name: str) -> UnsupportedPicture:
+    return UnsupportedPicture(f"{name}: 16 bits per sample where 8 are needed; convert it to 8 bits")
 
 
 def read_labels(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import Generator
 
 from anyir.data.audit import refuse_leaks
 from anyir.data.catalogue import load_pictures
@@ -27,11 +26,12 @@ from anyir.model.network import AnyIR
 from anyir.training.batch_norm import use_statistics_of_all
 from anyir.training.distributed import Processes
 from anyir.training.divergence import Losses
+from anyir.training.loader import make_loader
 from anyir.training.losses import LOSSES
 from anyir.training.recipe import Recipe
 from anyir.training.run import About, RunFolder
 from anyir.training.sampling import make_sampler
-from anyir.training.state import TrainingState, new_state, step_seed
+from anyir.training.state import TrainingState, new_state
 from anyir.training.tensorboard import Board, new_writer, require_tensorboard
 from anyir.training.validation import Score, Validator
 
@@ -135,6 +135,7 @@ def train(
 
     Raises:
         DataError: pictures are missing, smaller than the recipe's largest patch, or show what test pictures show.
+        PictureError: a file is damaged, which is found before training where ``loading`` is ``memory``.
         EngineUnavailable: the device is not there.
         TrainingError: the loss or a weight is not finite, or the run in ``out`` has another recipe.
         OutputError: there is a run in ``out``, or it cannot be written to.
@@ -158,13 +159,14 @@ def train(
         place,
         hold_out_every=recipe.validation.hold_out_every,
         crop_multiple=recipe.crop_multiple,
+        loading=recipe.loading,
         leave_out=recipe.leave_out,
     )
     if recipe.test_pictures == "refuse":
-        refuse_leaks(training.rows, training.fingerprints, data)
+        processes.first(refuse_leaks, training.rows, training.fingerprints, data)
     # Now, not hours later in the last stage.
     training.check_patch(max(stage.patch for stage in recipe.stages))
-    sampler, validator = make_sampler(recipe, training), Validator(recipe, validation)
+    sampler, validator = make_sampler(recipe, training), Validator(recipe, validation, place)
 
     torch.manual_seed(recipe.seed)
     config = network_config(recipe.network)
@@ -184,75 +186,78 @@ def train(
     about = About(recipe_name, pictures, _device_name(place, processes), started_from)
     # Not dynamic: each stage's sizes deserve kernels of their own, and there are few stages.
     forward = torch.compile(network, dynamic=False) if recipe.compile else network
-    generator = Generator(place)
 
     board = Board(new_writer(out, state.step)) if tensorboard and processes.is_first else None
     scores: dict[str, Score] = {}
-    losses, started = Losses(out, recipe, sampler, place), time.monotonic() - state.seconds
+    losses, started = Losses(out, recipe, sampler, training.device), time.monotonic() - state.seconds
     finished = _share(state, sampler.steps) >= 1
-    while not finished:
-        share = _share(state, sampler.steps)
-        stage, learning_rate = recipe.stage_at(share), recipe.learning_rate_at(state.step, share)
-        for group in state.optimiser.param_groups:
-            group["lr"] = learning_rate
-        _set_modes(network, stage.freeze_batch_norm)
+    with make_loader(recipe, sampler, training.device, place) as loader:
+        while not finished:
+            share = _share(state, sampler.steps)
+            stage, learning_rate = recipe.stage_at(share), recipe.learning_rate_at(state.step, share)
+            for group in state.optimiser.param_groups:
+                group["lr"] = learning_rate
+            _set_modes(network, stage.freeze_batch_norm)
 
-        generator.manual_seed(step_seed(recipe.seed, state.step))
-        batch = sampler.batch(state.samples, stage.batch, stage.patch, generator)
-        loss = torch.zeros((), device=place)
-        for part in range(stage.accumulate):
-            # Every n-th sample: those of a task lie together, and each part is to have some of each.
-            degraded = processes.share(batch.degraded[part :: stage.accumulate])
-            clean = processes.share(batch.clean[part :: stage.accumulate])
-            with torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-                restored = forward(degraded.to(memory_format=torch.channels_last))
-            part_loss = LOSSES[recipe.loss](restored.float(), clean) / stage.accumulate
-            part_loss.backward()
-            loss += part_loss.detach()
-        processes.average_gradients(network)
-        if recipe.optimiser.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimiser.gradient_clip)
-        state.optimiser.step()
-        state.optimiser.zero_grad()
-        state.average.update(network)
+            batch = loader.batch(state.step, state.samples, stage)
+            loss = torch.zeros((), device=place)
+            for part in range(stage.accumulate):
+                # Every n-th sample: those of a task lie together, and each part is to have some of each.
+                degraded = processes.share(batch.degraded[part :: stage.accumulate])
+                clean = processes.share(batch.clean[part :: stage.accumulate])
+                with torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                    restored = forward(degraded.to(memory_format=torch.channels_last))
+                part_loss = LOSSES[recipe.loss](restored.float(), clean) / stage.accumulate
+                part_loss.backward()
+                loss += part_loss.detach()
+            processes.average_gradients(network)
+            if recipe.optimiser.gradient_clip:
+                torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimiser.gradient_clip)
+            state.optimiser.step()
+            state.optimiser.zero_grad()
+            state.average.update(network)
 
-        state.step += 1
-        losses.add(state.step, state.samples, stage, learning_rate, loss)
-        state.samples += stage.batch
-        state.seconds, stopping = processes.agree(time.monotonic() - started, should_stop())
-        share = _share(state, sampler.steps)
-        finished = share >= 1
+            state.step += 1
+            losses.add(state.step, state.samples, stage, learning_rate, loss)
+            state.samples += stage.batch
+            state.seconds, stopping = processes.agree(time.monotonic() - started, should_stop())
+            share = _share(state, sampler.steps)
+            finished = share >= 1
 
-        if state.step % LOG_EVERY == 0 or finished:
-            mean_loss, speed = losses.read(processes)
-            processes.first(
-                folder.log,
-                step=state.step,
-                loss=mean_loss,
-                learning_rate=learning_rate,
-                samples=state.samples,
-                samples_per_second=round(speed, 2),
-                seconds=round(state.seconds, 1),
-            )
-            if board is not None:
-                board.training(state.step, mean_loss, learning_rate, speed)
-            if on_progress is not None and processes.is_first:
-                left = state.seconds * (1 / share - 1)
-                on_progress(
-                    Progress(state.step, sampler.steps, share, mean_loss, learning_rate, speed, left, scores)
+            if state.step % LOG_EVERY == 0 or finished:
+                mean_loss, speed = losses.read(processes)
+                processes.first(
+                    folder.log,
+                    step=state.step,
+                    loss=mean_loss,
+                    learning_rate=learning_rate,
+                    samples=state.samples,
+                    samples_per_second=round(speed, 2),
+                    seconds=round(state.seconds, 1),
                 )
-        if state.step % recipe.validation.every_steps == 0 or finished:
-            averaged.load_state_dict(state.average.state)
-            scores = processes.first(validator.score, averaged)
-            processes.first(
-                folder.log, step=state.step, validation={task: list(score) for task, score in scores.items()}
-            )
-            if board is not None:
-                board.validation(state.step, scores, validator.rows(averaged))
-        if state.step % recipe.checkpoint_every_steps == 0 or finished or stopping:
-            processes.first(folder.save, state, about, scores, losses)
-        if stopping:
-            break
+                if board is not None:
+                    board.training(state.step, mean_loss, learning_rate, speed)
+                if on_progress is not None and processes.is_first:
+                    left = state.seconds * (1 / share - 1)
+                    on_progress(
+                        Progress(
+                            state.step, sampler.steps, share, mean_loss, learning_rate, speed, left, scores
+                        )
+                    )
+            if state.step % recipe.validation.every_steps == 0 or finished:
+                averaged.load_state_dict(state.average.state)
+                scores = processes.first(validator.score, averaged)
+                processes.first(
+                    folder.log,
+                    step=state.step,
+                    validation={task: list(score) for task, score in scores.items()},
+                )
+                if board is not None:
+                    board.validation(state.step, scores, validator.rows(averaged))
+            if state.step % recipe.checkpoint_every_steps == 0 or finished or stopping:
+                processes.first(folder.save, state, about, scores, losses)
+            if stopping:
+                break
     return Outcome(folder.model_file, state.step, state.samples, state.seconds, finished, scores)
 
 

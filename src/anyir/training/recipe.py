@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from anyir.data.catalogue import Loading
 from anyir.data.mixture import check_sources, check_weights, sources_of
 from anyir.errors import ConfigurationError
 from anyir.model.config import SIZE_MULTIPLE, network_config
@@ -132,6 +133,12 @@ class Recipe:
             shows, or ``allow`` it.
         scales: draw patches from pictures scaled down too, in the tasks that have ``zooms``.
         tones: change the tones of some samples, in the tasks that have ``tones``.
+        loading: ``memory`` reads all pictures before training and holds them where it trains; ``files`` reads each
+            whenever it is drawn, for sets that no memory holds. A damaged file is met when it is drawn, unless
+            ``test_pictures`` are to be refused, for which all are read first: ``anyir data check`` finds it before.
+        workers: processes that read files and make batches on the CPU, ahead of the training, where ``loading`` is
+            ``files``; never more than there are processors. With 0 training itself does it, and waits. The batches are
+            the same, so a run may be resumed with another number.
         crop_multiple: of each picture the centre is taken, its sides cut to multiples of this; the papers' is 16.
         steps: optimiser steps of a whole training.
         epochs: the alternative to ``steps``, with ``repeats``. Where both are given, the shorter training it is.
@@ -156,6 +163,8 @@ class Recipe:
     test_pictures: Literal["refuse", "allow"] = "refuse"
     scales: bool = False
     tones: bool = False
+    loading: Loading = "memory"
+    workers: int = 4
     crop_multiple: int = 1
     steps: int | None = None
     epochs: int | None = None
@@ -190,6 +199,7 @@ class Recipe:
             _require(
                 one_batch, "epochs", self.epochs, "with epochs, the batch must be the same in all stages"
             )
+        _require(self.workers >= 0, "workers", self.workers, "must not be negative")
         _require(0 <= self.warmup_steps, "warmup_steps", self.warmup_steps, "must not be negative")
         _require(
             0 <= self.average_decay < 1, "average_decay", self.average_decay, "must be at least 0, below 1"

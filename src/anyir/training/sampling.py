@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Generator
 
@@ -23,7 +24,7 @@ class Sampler:
         shares: task → share of the samples.
         epoch: task → samples an epoch; empty where the recipe has no epochs.
         batch: (samples seen before, samples, side of the patches, generator) → a batch. The generator is on the
-            pictures' device.
+            pictures' device. It can be pickled, as it goes to worker processes.
     """
 
     steps: int
@@ -45,12 +46,15 @@ def make_sampler(recipe: Recipe, pictures: TrainingPictures) -> Sampler:
         assert recipe.steps is not None, "a recipe without repeats has no epochs, so it has steps"
         total = sum(recipe.mixture.values())
         shares = {name: recipe.mixture[name] / total for name in mixture.tasks}
-        return Sampler(
-            recipe.steps, shares, {}, lambda first, n, size, generator: mixture.batch(n, size, generator)
-        )
+        return Sampler(recipe.steps, shares, {}, partial(_independent, mixture))
     epochs = Epochs(recipe.repeats, pictures, recipe.seed, sources=recipe.sources)
     ends = [recipe.steps] if recipe.steps is not None else []
     if recipe.epochs is not None:
         ends.append(math.ceil(recipe.epochs * epochs.length / recipe.stages[0].batch))
     shares = {name: samples / epochs.length for name, samples in epochs.samples.items()}
     return Sampler(min(ends), shares, epochs.samples, epochs.batch)
+
+
+def _independent(mixture: Mixture, before: int, samples: int, size: int, generator: Generator) -> Batch:
+    """A batch that does not ask what came before it."""
+    return mixture.batch(samples, size, generator)

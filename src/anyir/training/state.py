@@ -20,6 +20,8 @@ from anyir.training.recipe import Optimiser, Recipe
 
 STATE_FORMAT: Final = 1
 _MOMENTS: Final = ("exp_avg", "exp_avg_sq")
+_MAY_DIFFER: Final = frozenset({"workers"})
+"""Keys of a recipe that change no batch and no weight: another machine may want other values."""
 
 
 @dataclass
@@ -126,7 +128,8 @@ def _check_same_recipe(path: Path, stored: dict[str, Any], asked: dict[str, Any]
         ConfigurationError
     ):  # keys that the run's version of anyir did not know have their defaults
         stored = to_mapping(from_mapping(Recipe, stored, "recipe"))
-    different = sorted(key for key in stored.keys() | asked.keys() if stored.get(key) != asked.get(key))
+    keys = (stored.keys() | asked.keys()) - _MAY_DIFFER
+    different = sorted(key for key in keys if stored.get(key) != asked.get(key))
     if different:
         raise TrainingError(
             f"{path} belongs to a run with another recipe (different: {', '.join(different)}); "

@@ -32,9 +32,14 @@ class Validator:
 
     The patches are made once, with generators of their own: validation neither disturbs training's randomness nor
     depends on when it happens.
+
+    Args:
+        recipe: of the run.
+        pictures: those held out.
+        device: where the network is.
     """
 
-    def __init__(self, recipe: Recipe, pictures: TrainingPictures) -> None:
+    def __init__(self, recipe: Recipe, pictures: TrainingPictures, device: torch.device) -> None:
         present = set(pictures.sources)
         weights = {
             name: weight
@@ -47,7 +52,8 @@ class Validator:
         for name in weights:
             assert mixture is not None
             generator = Generator(pictures.device).manual_seed(zlib.crc32(name.encode()))
-            self.batches[name] = mixture.task_batch(name, recipe.validation.samples, size, generator)
+            batch = mixture.task_batch(name, recipe.validation.samples, size, generator)
+            self.batches[name] = Batch(*(images.to(device) for images in batch))
 
     @torch.no_grad()
     def score(self, network: nn.Module) -> dict[str, Score]:
