@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from anyir.errors import OutputError
-from anyir.files import write_atomically
+from anyir.files import check_folder, write_atomically
 from anyir.picture import Picture, read, write
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions and links")
@@ -177,3 +177,19 @@ def test_a_device_is_not_replaced(tmp_path, picture):
     with pytest.raises(OutputError, match="device"):
         write(picture, tmp_path / "pipe.png", overwrite=True)
     assert stat.S_ISFIFO((tmp_path / "pipe.png").stat().st_mode)
+
+
+def test_a_folder_that_could_be_made_is_not_made_and_one_that_could_not_is_refused(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    assert check_folder(tmp_path / "a" / "b") == tmp_path
+    assert check_folder(tmp_path) == tmp_path
+    for taken in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(OutputError, match="is no folder"):
+            check_folder(taken)
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path or not mode & os.W_OK)
+    with pytest.raises(OutputError, match="may not be written to"):
+        check_folder(tmp_path / "run")

@@ -75,6 +75,27 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
+def check_folder(folder: Path) -> Path:
+    """See, without changing anything, that :func:`make_folder` and files in the folder are likely to succeed.
+
+    Returns:
+        The folder itself where it is there, else the nearest above it that is.
+
+    Raises:
+        OutputError: something else is in its place, or the folder that is there may not be written to.
+    """
+    place = folder.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir():
+        raise OutputError(
+            f"cannot make the folder {shown(folder)}: {shown(place)} is no folder; choose another output"
+        )
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OutputError(f"{shown(place)}: may not be written to; choose another place")
+    return place
+
+
 def _exists(path: Path) -> OutputError:
     return OutputError(f"{shown(path)}: exists already; choose another name or allow overwriting")
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anyir.apps.console import say, write_text
+from anyir.apps.console import say, table, write_text
 from anyir.apps.extras import require_extra
+from anyir.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
     from anyir.data.audit import Audit, SetReport
     from anyir.data.layouts import DataSet
+    from anyir.training.stats import RecipeStats
 
 data = typer.Typer(
     name="data",
@@ -67,12 +69,72 @@ def sets() -> None:
         )
         for name, each in SETS.items()
     ]
-    _table(("name", "set", "use", "examples", "terms", "looked for in"), rows)
+    table(("name", "set", "use", "examples", "terms", "looked for in"), rows)
+
+
+@data.command()
+def stats(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the data sets.")],
+    recipe: Annotated[
+        str, typer.Option(metavar="RECIPE", help="A recipe's name, or a .toml file.")
+    ] = "five-degradations",
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: repeats.deblur=10."),
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FIGURE", help="Draw it: .png, .svg or .pdf.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the numbers here.")] = None,
+) -> None:
+    """Count the training samples of each task in DIR, before and after the recipe's weights."""
+    require_extra("train", ("torch", *(("matplotlib",) if figure is not None else ())), "data stats")
+    from anyir.training.recipe import load_recipe
+    from anyir.training.stats import recipe_stats, to_json
+
+    settings = load_recipe(recipe, changes or ())
+    if figure is not None:
+        from anyir.evaluation.stats_figure import check_format
+
+        check_format(figure.suffix)
+    result = recipe_stats(settings, folder, Path(recipe).stem)
+    if report is not None:
+        write_text(report, json.dumps(to_json(result), indent=1) + "\n")
+    if figure is not None:
+        from anyir.evaluation.stats_figure import stats_figure
+
+        make_folder(figure.parent)
+        write_atomically(figure, stats_figure(result, figure.suffix))
+    print_stats(result)
+
+
+def print_stats(stats: RecipeStats) -> None:
+    """Sets and samples, task by task; what is absent, in a line of its own."""
+    rows = [
+        (
+            task.task,
+            ", ".join(f"{name} {count or 'absent'}" for name, count in task.sets.items()),
+            f"×{task.weight:g}" if stats.by_epoch else f"{task.weight:g}",
+            f"{task.before}",
+            f"{task.after:.0f}",
+            f"{task.share:.1%}",
+        )
+        for task in stats.tasks
+    ]
+    rows.append(("all", "", "", f"{stats.before}", f"{stats.after:.0f}", ""))
+    kind = "repeats" if stats.by_epoch else "weight"
+    table(("task", "sets and examples", kind, "before", "after", "share"), rows, right=(2, 3, 4, 5))
+    print(
+        "before: a sample for each example; after: "
+        + ("an epoch's samples" if stats.by_epoch else "of as many samples, by the mixture's shares")
+    )
+    if stats.absent:
+        print(f"absent: {', '.join(stats.absent)}; training needs every set, see 'anyir data sets'")
 
 
 def _print(result: Audit) -> None:
     rows = [_row(each, result.data) for each in result.sets]
-    _table(("set", "use", "examples", "where", "terms", "state"), rows)
+    table(("set", "use", "examples", "where", "terms", "state"), rows)
     for each in result.sets:
         _findings(each)
     for title, matches in (
@@ -127,14 +189,6 @@ def _list(title: str, lines: Iterable[str]) -> None:
             print(f"  {line}")
         if len(lines) > SHOWN:
             print(f"  and {len(lines) - SHOWN} more: --report FILE.json has them all")
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as they must be, two spaces between them."""
-    lines = [headings, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 @contextmanager

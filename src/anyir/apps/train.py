@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Generator
@@ -14,6 +15,7 @@ import typer
 
 from anyir.apps.console import INTERRUPTED, Interrupted, say
 from anyir.apps.extras import require_extra
+from anyir.apps.train_plan import print_plan
 from anyir.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +47,10 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write curves and samples to RUN/tensorboard too.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check everything, time a few steps, print the plan; write nothing."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
 ) -> None:
     """Train a network on pictures of your own, or go on with a run; under torchrun, in several processes."""
@@ -58,12 +64,30 @@ def train(
     from anyir.model.checkpoint import find_checkpoint
     from anyir.training.distributed import FirstProcessFailed, training_processes
     from anyir.training.loop import train as run
+    from anyir.training.plan import plan_training
     from anyir.training.recipe import load_recipe
 
     settings = load_recipe(recipe, changes or ())
     start = None if weights is None else find_checkpoint(weights)
     if threads is not None:
         torch.set_num_threads(threads)
+    if dry_run:
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            raise UsageError("--dry-run: measures one process; start it without torchrun")
+        print_plan(
+            plan_training(
+                settings,
+                data,
+                out,
+                recipe_name=Path(recipe).stem,
+                device=device,
+                resume=resume,
+                max_minutes=max_minutes,
+                weights=weights,
+                tensorboard=tensorboard,
+            )
+        )
+        return
     try:
         with (
             training_processes(device) as processes,

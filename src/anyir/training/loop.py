@@ -147,7 +147,7 @@ def train(
         FirstProcessFailed: the first process raises one of the above.
     """
     processes = processes or Processes()
-    processes.first(_check_batches, recipe, processes.count)
+    processes.first(check_batches, recipe, processes.count)
     if tensorboard:
         processes.first(require_tensorboard)
     place = choose_device(device, processes)
@@ -170,11 +170,11 @@ def train(
 
     torch.manual_seed(recipe.seed)
     config = network_config(recipe.network)
-    network = _on_device(AnyIR(config), place)
+    network = on_device(AnyIR(config), place)
     if processes.count > 1:
         use_statistics_of_all(network)
-    started_from = None if weights is None else _start_from(weights, network)
-    averaged = _on_device(AnyIR(config), place).eval()
+    started_from = None if weights is None else start_from(weights, network)
+    averaged = on_device(AnyIR(config), place).eval()
     state = new_state(recipe, network)
     if folder.has_state:
         state.restore(folder.state_file, recipe)
@@ -183,7 +183,7 @@ def train(
     processes.first(folder.trim_log, after_step=state.step)
     processes.first(folder.add_sitting, recipe_name, training.rows, place, processes.count)
     pictures = {"pictures": sum(training.counts().values()), "sets": training.counts()}
-    about = About(recipe_name, pictures, _device_name(place, processes), started_from)
+    about = About(recipe_name, pictures, device_name(place, processes), started_from)
     # Not dynamic: each stage's sizes deserve kernels of their own, and there are few stages.
     forward = torch.compile(network, dynamic=False) if recipe.compile else network
 
@@ -197,7 +197,7 @@ def train(
             stage, learning_rate = recipe.stage_at(share), recipe.learning_rate_at(state.step, share)
             for group in state.optimiser.param_groups:
                 group["lr"] = learning_rate
-            _set_modes(network, stage.freeze_batch_norm)
+            set_modes(network, stage.freeze_batch_norm)
 
             batch = loader.batch(state.step, state.samples, stage)
             loss = torch.zeros((), device=place)
@@ -267,7 +267,12 @@ def _share(state: TrainingState, steps: int) -> float:
     return min(1.0, max(state.step / steps, by_time))
 
 
-def _check_batches(recipe: Recipe, processes: int) -> None:
+def check_batches(recipe: Recipe, processes: int) -> None:
+    """See that so many processes can share every stage's batch evenly.
+
+    Raises:
+        ConfigurationError: they cannot.
+    """
     for stage in recipe.stages:
         if stage.batch // stage.accumulate % processes:
             part = f" (in {stage.accumulate} parts)" if stage.accumulate > 1 else ""
@@ -277,12 +282,12 @@ def _check_batches(recipe: Recipe, processes: int) -> None:
             )
 
 
-def _on_device(network: AnyIR, device: torch.device) -> AnyIR:
+def on_device(network: AnyIR, device: torch.device) -> AnyIR:
     """Channels-last memory: convolutions and channel norms are faster in it, on a CPU too."""
     return network.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
-def _start_from(weights: Path, network: AnyIR) -> dict[str, Any]:
+def start_from(weights: Path, network: AnyIR) -> dict[str, Any]:
     """Give the network a checkpoint's weights; how those were trained, for the header of what comes out."""
     checkpoint = load_checkpoint(weights)
     if checkpoint.network != network.config:
@@ -296,7 +301,8 @@ def _start_from(weights: Path, network: AnyIR) -> dict[str, Any]:
     return {**header.get("training", {"file": weights.name}), "settings": header.get("recipe")}
 
 
-def _set_modes(network: AnyIR, freeze_batch_norm: bool) -> None:
+def set_modes(network: AnyIR, freeze_batch_norm: bool) -> None:
+    """Training mode, but for BatchNorm where its statistics are frozen."""
     network.train()
     if freeze_batch_norm:
         for module in network.modules():
@@ -304,7 +310,8 @@ def _set_modes(network: AnyIR, freeze_batch_norm: bool) -> None:
                 module.eval()
 
 
-def _device_name(device: torch.device, processes: Processes) -> str:
+def device_name(device: torch.device, processes: Processes) -> str:
+    """What trains, in words."""
     times = f"{processes.count} × " if processes.count > 1 else ""
     if device.type == "cuda":
         return times + torch.cuda.get_device_name(device)

@@ -70,16 +70,24 @@ class RunFolder:
         Raises:
             OutputError: there is a run in the folder, and ``resume`` is false; or the folder cannot be made.
         """
-        if self.has_state and not resume:
-            raise OutputError(
-                f"{self.path}: there is a run in this folder; add --resume to go on with it, or name another"
-            )
+        self.refuse_another(resume=resume)
         make_folder(self.path)
         for leftover in self.path.glob(TEMPORARY):  # of a process that was killed while it wrote
             leftover.unlink(missing_ok=True)
         if not self.has_state:
             text = json.dumps(to_mapping(self.recipe), indent=2) + "\n"
             write_atomically(self.path / RECIPE_FILE, text.encode())
+
+    def refuse_another(self, *, resume: bool) -> None:
+        """See that no run is in the folder, unless it may be gone on with. Changes nothing.
+
+        Raises:
+            OutputError: one is.
+        """
+        if self.has_state and not resume:
+            raise OutputError(
+                f"{self.path}: there is a run in this folder; add --resume to go on with it, or name another"
+            )
 
     @property
     def has_state(self) -> bool:

@@ -1,0 +1,97 @@
+"""What ``anyir train --dry-run`` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from anyir.apps.console import table
+from anyir.apps.data import print_stats
+
+if TYPE_CHECKING:
+    from anyir.training.plan import Plan, StagePlan
+
+
+def print_plan(plan: Plan) -> None:
+    """Data, network, stages, and what they will take."""
+    print_stats(plan.stats)
+    held_out = ", ".join(f"{name} {count}" for name, count in plan.held_out.items())
+    print(f"held out for validation: {sum(plan.held_out.values())} examples{held_out and f' ({held_out})'}\n")
+    start = f"starts from {plan.started_from}" if plan.started_from else "starts from random weights"
+    print(f"network   {plan.network}, {plan.parameters:,} parameters, {start}")
+    print(f"device    {plan.device}")
+    print(f"training  {_training(plan)}\n")
+    rows = [_stage(number, stage) for number, stage in enumerate(plan.stages, 1)]
+    headings = (
+        "stage",
+        "steps",
+        "patch",
+        "batch",
+        "learning rate",
+        "samples/s",
+        "data alone",
+        "time",
+        "GPU memory",
+    )
+    columns = (
+        len(headings) if any(stage.gpu_bytes is not None for stage in plan.stages) else len(headings) - 1
+    )
+    table(headings[:columns], [row[:columns] for row in rows], right=range(columns))
+    print()
+    for line in _estimates(plan):
+        print(line)
+
+
+def _training(plan: Plan) -> str:
+    parts = [f"{plan.steps_left:,} steps, {plan.samples_left:,} samples"]
+    if plan.steps_done:
+        parts.append(f"after {plan.steps_done:,} steps that are done")
+    if plan.ends_by_time:
+        parts.append(f"then the {plan.max_minutes:g} minutes are over, before all {plan.steps:,} steps")
+    if plan.epoch_samples is not None:
+        parts.append(f"{plan.epochs:.4g} epochs of {plan.epoch_samples:,} samples")
+    return "; ".join(parts)
+
+
+def _stage(number: int, stage: StagePlan) -> tuple[str, ...]:
+    rates = (
+        "–" if stage.learning_rates is None else " → ".join(f"{rate:.2e}" for rate in stage.learning_rates)
+    )
+    batch = f"{stage.batch}" if stage.accumulate == 1 else f"{stage.batch} in {stage.accumulate}"
+    return (
+        f"{number}",
+        f"{stage.steps}",
+        f"{stage.patch}",
+        batch,
+        rates,
+        f"{stage.samples_per_second:.3g}",
+        f"{stage.data_per_second:.3g}",
+        _time(stage.seconds),
+        "" if stage.gpu_bytes is None else _bytes(stage.gpu_bytes),
+    )
+
+
+def _estimates(plan: Plan) -> list[str]:
+    ending = f" (the budget of {plan.max_minutes:g} min, and a last validation)" if plan.ends_by_time else ""
+    validation = (
+        f"{plan.validations} validations of {plan.validation_seconds:.1f} s" if plan.held_out else "none"
+    )
+    memory = "unknown" if plan.peak_bytes is None else _bytes(plan.peak_bytes)
+    verdict = "enough" if plan.data_keeps_up else "NOT ENOUGH: at least twice is wanted"
+    room = "" if plan.free_bytes > 2 * (plan.model_bytes + plan.state_bytes) else ": TOO LITTLE"
+    return [
+        f"time      {_time(plan.seconds)}{ending}; validation: {validation}; checkpoints and compiling not counted",
+        f"memory    {memory} at most resident in this process, pictures included",
+        f"disk      {_bytes(plan.model_bytes + plan.state_bytes)} of checkpoints; {_bytes(plan.free_bytes)} free{room}",
+        f"data      alone gives {plan.data_ratio:.3g} times the samples that are trained on: {verdict}",
+        "dry run: nothing was trained, nothing was written",
+    ]
+
+
+def _time(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, rest = divmod(rest, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _bytes(number: int) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
