@@ -26,8 +26,8 @@ from anyir.model.complexity import count_parameters
 from anyir.model.config import network_config
 from anyir.model.network import AnyIR
 from anyir.training.distributed import Processes
-from anyir.training.loop import check_batches, choose_device, device_name, on_device, set_modes, start_from
 from anyir.training.loader import AHEAD, Loader, make_loader
+from anyir.training.loop import check_batches, choose_device, device_name, on_device, set_modes, start_from
 from anyir.training.losses import LOSSES
 from anyir.training.recipe import Recipe, Stage
 from anyir.training.run import MODEL_FILE, STATE_FILE, RunFolder
