@@ -18,7 +18,7 @@ AFTER: Final = "#08519c"
 """A light and a dark blue: told apart by anyone, and in print without colours."""
 
 _REPRODUCIBLE: Final[dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-_STYLE: Final[dict[str, Any]] = {"svg.hashsalt": "anyir", "font.size": 9, "pdf.fonttype": 42}
+_STYLE: Final[dict[Any, Any]] = {"svg.hashsalt": "anyir", "font.size": 9, "pdf.fonttype": 42}
 
 
 def check_format(suffix: str) -> None:
