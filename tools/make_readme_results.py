@@ -31,8 +31,8 @@ def results_block(name: str, results: Results) -> str:
     """The README's words on the results: a table of means, and what they are means of."""
     file = f"results/{name}/results.md"
     lines = [
-        f"`{name}`, the default, on test pictures that it was not trained on. PSNR in dB and SSIM on RGB, means over",
-        "pictures: of the degraded picture, and of the restored one.",
+        f"`{name}`, the default, on the test sets at hand. PSNR in dB and SSIM on RGB, means over pictures: of the",
+        "degraded picture, and of the restored one.",
         "",
         "| test set | pictures | degraded | restored |",
         "|---|---:|---:|---:|",

@@ -64,7 +64,7 @@ def test_training_refuses_it_by_name_with_code_2(anyir, folder, tmp_path):
 def test_wrong_usage_is_one_line_and_code_2(anyir, tmp_path):
     for arguments, message in (
         ((tmp_path / "nowhere",), "nowhere is not a folder"),
-        ((tmp_path,), "holds none of"),
+        ((tmp_path,), "holds none of the data sets that were looked for: see anyir data sets"),
         ((tmp_path, "--set", "pears"), "no data set is called 'pears'"),
     ):
         code, out, err = anyir("data", "check", *arguments)

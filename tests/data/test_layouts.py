@@ -10,11 +10,14 @@ from anyir.errors import DataError
 ON_DISK = {
     "bsd400": [
         (["BSD400/2018.jpg"], [("", "BSD400/2018.jpg")]),
-        (["Train/Denoise/12003.jpg", "Train/Denoise/00012.bmp"], [("", "Train/Denoise/12003.jpg")]),
+        (
+            ["Train/Denoise/a8143.jpg", "Train/Denoise/12003.jpg", "Train/Denoise/00012.bmp"],
+            [("", "Train/Denoise/12003.jpg"), ("", "Train/Denoise/a8143.jpg")],
+        ),
     ],
     "wed": [
         (["WED/00001.bmp"], [("", "WED/00001.bmp")]),
-        (["Train/Denoise/100007.jpg", "Train/Denoise/00012.bmp"], [("", "Train/Denoise/00012.bmp")]),
+        (["Train/Denoise/a100007.jpg", "Train/Denoise/00012.bmp"], [("", "Train/Denoise/00012.bmp")]),
     ],
     "rain_train_l": [
         (
@@ -123,6 +126,40 @@ def test_training_and_test_sets_of_one_layout_are_told_apart_by_their_folder(tmp
         assert example.name == use
 
 
+def test_a_folder_that_may_be_either_is_neither_where_nothing_says_which(tmp_path):
+    touch(tmp_path, [f"GoPro/{part}/1.png" for part in ("input", "target")])
+    assert examples_of(tmp_path, SETS["gopro_train"]) is None and examples_of(tmp_path, SETS["gopro"]) is None
+    touch(tmp_path, [f"test/GoPro/{part}/1.png" for part in ("input", "target")])
+    assert examples_of(tmp_path / "test", SETS["gopro"]) is not None
+    assert examples_of(tmp_path / "test", SETS["gopro_train"]) is None
+
+
+def test_test_sets_beside_a_training_folder_are_found_from_it_also_by_a_relative_name(tmp_path, monkeypatch):
+    touch(tmp_path, ["train/clean/photos/1.png", "test/Kodak24/1.png"])
+    assert examples_of(tmp_path / "train", SETS["kodak24"]) is not None
+    monkeypatch.chdir(tmp_path / "train")
+    assert examples_of(Path("."), SETS["kodak24"]) is not None
+
+
+def test_a_scene_that_misses_a_half_is_reported(tmp_path):
+    touch(tmp_path, [f"GOPRO_Large/train/A/{part}/1.png" for part in ("blur", "sharp")])
+    (tmp_path / "GOPRO_Large/train/B/blur").mkdir(parents=True)
+    touch(tmp_path, ["GOPRO_Large/train/B/sharp/1.png", "GOPRO_Large/train/C/blur/1.png"])
+    found = scan(tmp_path, SETS["gopro_train"])
+    assert found is not None and [example.scene for example in found.examples] == ["A/1"]
+    below = tmp_path / "GOPRO_Large/train"
+    assert {path.relative_to(below).as_posix() for path in found.empty} == {"B/blur", "C/sharp"}
+    with pytest.raises(DataError, match=r"B.blur holds no pictures"):
+        examples_of(tmp_path, SETS["gopro_train"])
+
+
+def test_pictures_below_linked_folders_are_found(tmp_path):
+    touch(tmp_path, ["elsewhere/0001_1_0.2.jpg", "OTS/clear/0001.jpg"])
+    (tmp_path / "OTS/hazy").mkdir()
+    (tmp_path / "OTS/hazy/part1").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert len(examples_of(tmp_path, SETS["ots"]) or ()) == 1
+
+
 def test_what_is_wrong_is_reported_by_scan_and_refused_by_examples_of(tmp_path):
     touch(tmp_path, ["rain/rainy/1.png", "rain/rainy/2.png", "rain/clean/1.png", "rain/clean/1.jpg"])
     found = scan(tmp_path, SETS["rain"])
@@ -130,7 +167,7 @@ def test_what_is_wrong_is_reported_by_scan_and_refused_by_examples_of(tmp_path):
     assert [path.name for path, _ in found.alone] == ["2.png"]
     assert [[path.name for path in two] for two in found.namesakes] == [["1.jpg", "1.png"]]
     assert [example.name for example in found.examples] == ["1"]
-    with pytest.raises(DataError, match=r"both 1\.jpg and 1\.png; remove one"):
+    with pytest.raises(DataError, match=r"1\.jpg and .*1\.png have one name; remove one"):
         examples_of(tmp_path, SETS["rain"])
     (tmp_path / "rain/clean/1.jpg").unlink()
     with pytest.raises(DataError, match=r"2\.png has no partner: there is no picture '2' in .*clean"):

@@ -1,12 +1,14 @@
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from anyir.data.catalogue import load_pictures
-from anyir.data.mixture import TASKS, Mixture, _on_host, check_sources, sources_of
+from anyir.data.mixture import TASKS, Mixture, _on_host, check_leave_out, check_sources, sources_of
 from anyir.errors import ConfigurationError
 
 TINY = ("bsds", "photos", "street", "lowlight", "blur", "noise_real", "rain_real")
@@ -19,6 +21,11 @@ def seeded(seed=0):
 @pytest.fixture(scope="module")
 def pictures(tiny_data):
     return load_pictures(tiny_data, TINY)[0]
+
+
+@pytest.fixture
+def own_copy(tiny_data, tmp_path):
+    return shutil.copytree(tiny_data, tmp_path / "copy")
 
 
 @pytest.fixture
@@ -73,9 +80,29 @@ def test_wild_pictures_suffer_several_things_in_several_orders_or_none(pictures,
     degraded, clean = mixture.batch(96, 32, seeded())
     spared = sum(torch.equal(d, c) for d, c in zip(degraded, clean, strict=True))
     assert 2 <= spared <= 22  # 0.8³ · 0.7 · 0.5² = 9 %
-    # Compression last leaves blocks of cosines; noise last does not.
     again = mixture.batch(96, 32, seeded())
     assert torch.equal(degraded, again.degraded)
+
+
+def test_the_order_of_what_befalls_a_wild_picture_changes(pictures, monkeypatch):
+    order = []
+
+    def note(letter):
+        def degrade(patches, generator):
+            order.append(letter)
+            return patches.clean
+
+        return degrade
+
+    monkeypatch.setattr("anyir.data.mixture._WILD", tuple((0.5, note(letter)) for letter in "abc"))
+    task = replace(TASKS["wild"], sources=("photos",))
+    monkeypatch.setattr("anyir.data.mixture.TASKS", {"wild": task})
+    orders = set()
+    for seed in range(30):
+        order.clear()
+        Mixture({"wild": 1.0}, pictures).batch(2, 32, seeded(seed))
+        orders.add("".join(order))
+    assert orders == {"abc", "acb", "bac", "bca", "cab", "cba"}
 
 
 def test_a_recipe_may_say_where_a_task_draws_from(pictures, tasks_on_tiny_sets):
@@ -84,6 +111,20 @@ def test_a_recipe_may_say_where_a_task_draws_from(pictures, tasks_on_tiny_sets):
     own = pictures.draw(pictures.pool(["lowlight"]), 64, 80, seeded(1)).clean
     colours = {tuple(image.amax((1, 2)).tolist()) for image in own}
     assert all(tuple(image.amax((1, 2)).tolist()) in colours for image in dark)
+
+
+@pytest.mark.parametrize(
+    ("leave_out", "message"),
+    [
+        ({"lowligth": ("82",)}, "no training set 'lowligth'; did you mean 'lowlight'"),
+        ({"lolv1": ("79",)}, "no training set 'lolv1'"),
+        ({"lowlight": ("82.png",)}, "write '82' for '82.png'"),
+    ],
+)
+def test_impossible_names_of_what_to_leave_out(leave_out, message):
+    with pytest.raises(ConfigurationError, match=message):
+        check_leave_out(leave_out)
+    check_leave_out({"ots": ("0001_0.8",)})
 
 
 @pytest.mark.parametrize(
@@ -136,6 +177,20 @@ def test_a_task_is_drawn_at_each_of_its_scales_that_fit(pictures, tasks_on_tiny_
     seen.clear()
     Mixture({"clean": 1.0}, pictures).batch(1, 24, seeded())
     assert seen == [1]
+
+
+def test_pictures_too_small_for_the_zoom_are_not_drawn_at_it(own_copy, monkeypatch):
+    """Seven black pictures of 80 × 80 and a white one of 160 × 160: patches of 72 at half size are all white."""
+    for path in (own_copy / "train/clean/photos").iterdir():
+        Image.new("RGB", (80, 80)).save(path)
+    Image.new("RGB", (160, 160), "white").save(own_copy / "train/clean/photos/p0.png")
+    large, _ = load_pictures(own_copy, ["photos"])
+    task = replace(TASKS["clean"], zooms=(2, 3), sources=("photos",))
+    monkeypatch.setattr("anyir.data.mixture.TASKS", {"clean": task})
+    mixture = Mixture({"clean": 1.0}, large, scales=True)
+    assert mixture.batch(16, 72, seeded()).clean.min() == 1
+    darkest = {float(mixture.batch(16, 40, seeded(seed)).clean.min()) for seed in range(12)}
+    assert darkest == {0, 1}  # at a half both are drawn, at a third again only the white one
 
 
 class HostReads(TorchDispatchMode):

@@ -175,6 +175,17 @@ def test_the_papers_recipes_train_as_the_paper_does(name):
     assert recipe.learning_rate_at(0, 0) == 2e-4 and recipe.learning_rate_at(99, 0.5) == pytest.approx(1e-4)
 
 
+def test_recipes_on_sets_that_share_pictures_with_test_sets_say_so():
+    """BSD400 with Rain100L, the whole of LOL-v1's training part with its test part: in the papers' data."""
+    for name in shipped_recipes():
+        recipe = load_recipe(name)
+        papers = "bsd400" in recipe.sets or name in ("lowlight", "five-degradations")
+        assert (recipe.test_pictures == "allow") == papers, name
+        assert (
+            papers or "lowlight" not in recipe.sets or recipe.leave_out["lowlight"] == ("82", "775", "779")
+        ), name
+
+
 def test_the_ablations_differ_in_the_network_alone():
     networks = [network_config(load_recipe(f"ablation-{row}").network) for row in "abcde"]
     switches = [(n.skip_split, n.cross_update, n.gated_adaptation) for n in networks]

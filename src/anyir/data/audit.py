@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from anyir.data.catalogue import Row
@@ -78,7 +79,7 @@ class Audit:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Opened:
     """One file, opened: size and fingerprint, or why there are none."""
 
     size: tuple[int, int] = (0, 0)
@@ -93,7 +94,8 @@ def audit(
 
     Args:
         data: the folder.
-        only: names of sets to look for; all where none is named, but for the user's own (``pairs``, ``pictures``).
+        only: names of sets to look for, beside the test sets, which training sets are compared with; all where none is
+            named, but for the user's own (``pairs``, ``pictures``).
         on_file: called after each file with how many are done, of how many.
 
     Raises:
@@ -102,12 +104,18 @@ def audit(
     for name in only:
         if name not in SETS:
             raise DataError(f"no data set is called {name!r}; there are: {', '.join(SETS)}")
-    wanted = [each for name, each in SETS.items() if (name in only if only else name not in GENERIC)]
+    wanted = [
+        each
+        for name, each in SETS.items()
+        if (name in only or each.use == "test" if only else name not in GENERIC)
+    ]
     found = {each.name: scan(data, each) for each in wanted}
     present = [each for each in found.values() if each is not None]
-    if not present:
+    if not present or (only and not any(found[name] for name in only)):
+        own = [name for name in GENERIC if name not in only and scan(data, SETS[name]) is not None]
+        hint = f"; as a set of your own: --set {own[0]}" if own else ""
         raise DataError(
-            f"{data} holds none of {len(wanted)} data sets that were looked for; see 'anyir data sets'"
+            f"{data} holds none of the data sets that were looked for: {', '.join(only) or 'see anyir data sets'}{hint}"
         )
     looks = _look_at({path for each in present for path in files_of(each.examples)}, on_file)
     prints: dict[Use, dict[Path, Fingerprint]] = {"train": {}, "test": {}}
@@ -124,7 +132,7 @@ def audit(
     return Audit(
         data=data,
         sets=tuple(_report(each, looks) for each in present),
-        absent=tuple(each for each in wanted if found[each.name] is None),
+        absent=tuple(each for each in wanted if found[each.name] is None and (not only or each.name in only)),
         leaks=tuple(_scenes(find_alike(prints["train"], prints["test"]), scenes["train"], scenes["test"])),
         duplicates=tuple(find_duplicates({path: prints["train"][path] for path in clean})),
         files=len(looks),
@@ -136,7 +144,12 @@ def files_of(examples: Iterable[Example | Row]) -> set[Path]:
     return {path for each in examples for path in (each.clean, each.degraded) if path is not None}
 
 
-def refuse_leaks(rows: Iterable[Row], prints: Mapping[Path, Fingerprint], data: Path) -> None:
+def refuse_leaks(
+    rows: Iterable[Row],
+    prints: Mapping[Path, Fingerprint],
+    data: Path,
+    left_out: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> None:
     """See that no training picture shows what a picture of a test set below ``data`` shows.
 
     Args:
@@ -144,10 +157,11 @@ def refuse_leaks(rows: Iterable[Row], prints: Mapping[Path, Fingerprint], data: 
         prints: what their pictures look like, as far as that is known. The others are read, which takes a while where
             the pictures of a large set stay in their files.
         data: the data folder; where it has no test sets there is nothing to compare with, and nothing is read.
+        left_out: set → scenes that the recipe leaves out already, which the remedy must not take back.
 
     Raises:
         DataError: one does; the message names the files and how to leave them out.
-        PictureError: a training picture has to be read and is damaged; the message names it.
+        PictureError: a picture has to be read and is damaged; the message names it.
     """
     rows = tuple(rows)
     found = [scan(data, each) for each in SETS.values() if each.use == "test"]
@@ -156,22 +170,25 @@ def refuse_leaks(rows: Iterable[Row], prints: Mapping[Path, Fingerprint], data: 
         return
     ours, theirs = files_of(rows), files_of(test)
     looks = _look_at((ours - prints.keys()) | theirs)
-    for path in sorted(ours & looks.keys()):
+    for path in sorted(looks):
         if (error := looks[path].error) is not None:
             raise error
     seen = {path: look.print for path, look in looks.items() if look.print is not None}
     our_prints = {path: prints[path] if path in prints else seen[path] for path in ours}
-    test_prints = {path: seen[path] for path in theirs & seen.keys()}
+    test_prints = {path: seen[path] for path in theirs}
     leaks = _scenes(find_alike(our_prints, test_prints), _clean_of(rows), _clean_of(test))
     if not leaks:
         return
-    sets: dict[str, list[str]] = {}
-    for source, clean in sorted({(row.source, row.clean) for row in rows}):
-        if any(leak.ours == clean for leak in leaks):
-            sets.setdefault(source, []).append(clean.stem)
-    options = " ".join(f"--set 'leave_out.{name}={json.dumps(stems)}'" for name, stems in sets.items())
+    found_in: dict[str, set[str]] = {}
+    leaking = {leak.ours for leak in leaks}
+    for row in rows:
+        if row.clean in leaking:
+            found_in.setdefault(row.source, set(left_out.get(row.source, ()))).add(row.scene)
     shown = ", ".join(f"{leak.ours} = {leak.theirs}" for leak in leaks[:SHOWN])
-    more = f" and {len(leaks) - SHOWN} more" if len(leaks) > SHOWN else ""
+    more = f" and {len(leaks) - SHOWN} more ('anyir data check' lists them)" if len(leaks) > SHOWN else ""
+    options = " ".join(
+        f"--set 'leave_out.{name}={json.dumps(sorted(each))}'" for name, each in found_in.items()
+    )
     raise DataError(
         f"training pictures show what test pictures show: {shown}{more}; leave them out with {options}, "
         "or allow it with --set test_pictures=allow"
@@ -196,10 +213,10 @@ def _scenes(
 
 def _look_at(
     files: Iterable[Path], on_file: Callable[[int, int], None] = lambda done, total: None
-) -> dict[Path, _Look]:
+) -> dict[Path, _Opened]:
     """Open every file, on all cores: decoding leaves the interpreter free."""
     ordered = sorted(files)
-    looks: dict[Path, _Look] = {}
+    looks: dict[Path, _Opened] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for path, look in zip(ordered, pool.map(_look, ordered), strict=True):
             looks[path] = look
@@ -207,17 +224,17 @@ def _look_at(
     return looks
 
 
-def _look(path: Path) -> _Look:
+def _look(path: Path) -> _Opened:
     try:
         image = read_image(path)
     except PictureError as error:
-        return _Look(
+        return _Opened(
             error=type(error)(str(error))
         )  # without its traceback, which would hold what was decoded
-    return _Look(size=(image.shape[0], image.shape[1]), print=fingerprint(image))
+    return _Opened(size=(image.shape[0], image.shape[1]), print=fingerprint(image))
 
 
-def _report(found: Found, looks: Mapping[Path, _Look]) -> SetReport:
+def _report(found: Found, looks: Mapping[Path, _Opened]) -> SetReport:
     unreadable = {
         path: str(looks[path].error) for path in sorted(files_of(found.examples)) if looks[path].error
     }

@@ -56,18 +56,21 @@ class Pool(NamedTuple):
         rows: of (clean, degraded, depth) numbers in the stores; −1 for none.
         cumulative_weight: of the rows, rising to 1.
         smallest_side: the smallest height or width among them, in pixels.
+        largest_side: of the shorter sides of the pictures, the longest.
     """
 
     rows: Tensor
     cumulative_weight: Tensor
     smallest_side: int
+    largest_side: int
 
 
 @dataclass(frozen=True)
 class Row:
-    """One training example on disk: the set it belongs to, and its files."""
+    """One training example on disk: the set it belongs to, its scene's name there, and its files."""
 
     source: str
+    scene: str
     clean: Path
     degraded: Path | None
     labels: Path | None
@@ -80,7 +83,7 @@ def _rows_of(name: str, data: Path) -> list[Row]:
         raise DataError(
             f"{data}: the recipe draws on the set {name!r}, which is not there; looked for {looked_for(SETS[name])}"
         )
-    return [Row(name, each.clean, each.degraded, each.labels) for each in examples]
+    return [Row(name, each.scene, each.clean, each.degraded, each.labels) for each in examples]
 
 
 def held_out(clean: Iterable[Path], every: int) -> set[Path]:
@@ -150,17 +153,25 @@ class TrainingPictures:
         """
         if size > self.smallest_side:
             raise DataError(
-                f"patches of {size} do not fit pictures whose shortest side is {self.smallest_side}; "
-                "take smaller patches, or the small pictures away"
+                f"patches of {size} do not fit {self._smallest()}, whose shortest side is {self.smallest_side}; "
+                "take smaller patches (stages.patch), or leave it out (leave_out)"
             )
 
-    def pool(self, sources: Iterable[str]) -> Pool:
-        """The examples of some sets together, each drawn in proportion to its picture's pixels."""
-        chosen = [row for source in sources for row in self._rows[source]]
+    def _smallest(self) -> Path:
+        sides = dict(zip(sorted({row.clean for row in self.rows}), self._sides, strict=True))
+        return min(sides, key=lambda path: (sides[path], path))
+
+    def pool(self, sources: Iterable[str], at_least: int = 1) -> Pool:
+        """The examples of some sets together, each drawn in proportion to its picture's pixels.
+
+        Pictures with a side of less than ``at_least`` pixels are left out; there must be others.
+        """
+        every = [row for source in sources for row in self._rows[source]]
+        chosen = [row for row in every if self._sides[row[0]] >= at_least]
         rows = torch.tensor(chosen, device=self.device)
         weight = (self._clean.heights * self._clean.widths)[rows[:, 0]].double()
-        smallest = min(self._sides[clean] for clean, _, _ in chosen)
-        return Pool(rows, weight.cumsum(0) / weight.sum(), smallest)
+        sides = [self._sides[clean] for clean, _, _ in chosen]
+        return Pool(rows, weight.cumsum(0) / weight.sum(), min(sides), max(sides))
 
     def draw(
         self,
@@ -189,7 +200,7 @@ class TrainingPictures:
         if size * zoom > pool.smallest_side:
             raise DataError(
                 f"patches of {size}, of pictures scaled down by {zoom}, do not fit pictures whose shortest side is "
-                f"{pool.smallest_side}; take smaller patches, or the small pictures away"
+                f"{pool.smallest_side}; take smaller patches (stages.patch), or the small pictures away"
             )
         device, side = self.device, size * zoom
 
@@ -273,7 +284,8 @@ def load_pictures(
         crop_multiple: of each picture the centre is taken, its sides cut to multiples of this.
         loading: ``memory`` reads all pictures now and holds them; ``files`` reads their sizes only, and each picture
             whenever it is drawn, on the CPU. Both make the same batches where both make them on the CPU.
-        leave_out: set → names (without suffix) of clean pictures that are not to be used, nor their pairs.
+        leave_out: set → scenes (clean pictures' names without suffix) that are not to be used, clean or degraded.
+            Names that a set does not have are fine: it may be there in part.
 
     Returns:
         Training and validation pictures. A set with fewer than six clean pictures has no validation share, and if
@@ -286,10 +298,11 @@ def load_pictures(
     training: list[Row] = []
     validation: list[Row] = []
     for name in sources:
-        rows = [row for row in _rows_of(name, data) if row.clean.stem not in leave_out.get(name, ())]
-        kept = held_out((row.clean for row in rows), hold_out_every)
+        rows = _rows_of(name, data)
+        kept = held_out((row.clean for row in rows), hold_out_every)  # the same ones, whatever is left out
         for row in rows:
-            (validation if row.clean in kept else training).append(row)
+            if row.scene not in leave_out.get(name, ()):
+                (validation if row.clean in kept else training).append(row)
     return (
         TrainingPictures(training, device, crop_multiple, loading),
         TrainingPictures(validation, device, crop_multiple, loading),

@@ -6,11 +6,13 @@ what is missing. :func:`scan` reports it, :func:`examples_of` refuses it.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +40,7 @@ def no_rain(stem: str) -> str:
     return f"no{stem}"
 
 
-def norain_twice(stem: str) -> str:
+def norain_times(stem: str) -> str:
     """The original names of RainTrainL and Rain100L: ``norain-12x2`` (rainy) → ``norain-12``."""
     return re.sub(r"x\d+$", "", stem)
 
@@ -57,6 +59,7 @@ class Layout:
             pictures, or of the clean ones where there are no degraded ones.
         deep: the degraded pictures lie in sub-folders of ``degraded``.
         labels: sub-folder with label maps of the clean pictures' names.
+        below_use: training and test pictures lie alike: it counts only in a folder called ``train`` or ``test``.
     """
 
     folder: str
@@ -66,12 +69,14 @@ class Layout:
     files: str = "*"
     deep: bool = False
     labels: str | None = None
+    below_use: bool = False
 
     def __str__(self) -> str:
-        """As a user would type it: ``Rain100L/{input,target}``."""
+        """As a user would type it: ``Rain100L/{input,target}``, and which files where not all."""
         parts = [part for part in (self.degraded, self.clean, self.labels) if part]
         inner = f"{{{','.join(parts)}}}" if len(parts) > 1 else "".join(parts)
-        return "/".join(part for part in (self.folder, inner) if part) or "."
+        where = "/".join(part for part in (self.folder, inner) if part) or "."
+        return where if self.files == "*" else f"{where} ({self.files})"
 
 
 @dataclass(frozen=True)
@@ -107,12 +112,14 @@ class Example:
     Attributes:
         name: the degraded picture's stem, with its folder's name before it where a set has several folders; unique
             in the set. Where there is no degraded picture, the clean one's.
+        scene: the clean picture's stem, likewise; what ``leave_out`` in a recipe names.
         clean: the clean picture.
         degraded: the degraded one; None where degradations are made.
         labels: the label map; None where the set has none.
     """
 
     name: str
+    scene: str
     clean: Path
     degraded: Path | None
     labels: Path | None = None
@@ -141,22 +148,26 @@ class Found:
     empty: tuple[Path, ...]
 
 
-_ROOTS: Final[dict[Use, tuple[str, ...]]] = {"train": ("train", "Train", ""), "test": ("test", "Test", "")}
-
-
-def roots(data: Path, use: Use) -> tuple[Path, ...]:
+def roots(data: Path, use: Use) -> tuple[tuple[Path, bool], ...]:
     """The folders below which sets of this use are looked for: ``data/train`` or ``data/test``, then ``data``.
+
+    Who names the training folder itself has the test sets beside it; training sets are not looked for in a test folder.
+
+    Returns:
+        Each with whether it is called for its use.
 
     Raises:
         DataError: ``data`` is no folder.
     """
     if not data.is_dir():
         raise DataError(f"{data} is not a folder; --data takes the folder that holds the pictures")
-    if (
-        use == "test" and data.name.lower() == "train"
-    ):  # who names the training folder has the test sets beside it
-        data = data.parent
-    return tuple(data / name for name in _ROOTS[use] if (data / name).is_dir())
+    name = data.resolve().name.lower()
+    if use == "test" and name == "train":
+        data, name = data / "..", ""
+    if use == "train" and name == "test":
+        return ()
+    named = [data / each for each in (use, use.capitalize()) if (data / each).is_dir()]
+    return (*((folder, True) for folder in named[:1]), (data, name == use))
 
 
 def scan(data: Path, dataset: DataSet) -> Found | None:
@@ -165,22 +176,21 @@ def scan(data: Path, dataset: DataSet) -> Found | None:
     Raises:
         DataError: ``data`` is no folder.
     """
-    for root in roots(data, dataset.use):
+    for root, called_so in roots(data, dataset.use):
         for layout in dataset.layouts:
-            folders = [
-                folder
-                for folder in (sorted(root.glob(layout.folder)) if layout.folder else [root])
-                if all(
-                    (folder / (part or "")).is_dir()
-                    for part in (layout.clean, layout.degraded, layout.labels)
-                )
-                and any(
-                    picture_files(folder / (layout.degraded or layout.clean), layout.files, deep=layout.deep)
-                )
-            ]
-            if folders:
-                return _found(dataset, layout, folders)
+            if layout.below_use and not called_so:
+                continue
+            folders = sorted(root.glob(layout.folder)) if layout.folder else [root]
+            if any(_is_there(folder, layout) for folder in folders):
+                return _found(dataset, layout, [folder for folder in folders if folder.is_dir()])
     return None
+
+
+def _is_there(folder: Path, layout: Layout) -> bool:
+    parts = (layout.clean, layout.degraded, layout.labels)
+    return all((folder / (part or "")).is_dir() for part in parts) and any(
+        picture_files(folder / (layout.degraded or layout.clean), layout.files, deep=layout.deep)
+    )
 
 
 def examples_of(data: Path, dataset: DataSet) -> tuple[Example, ...] | None:
@@ -200,7 +210,7 @@ def sound_examples(found: Found) -> tuple[Example, ...]:
         DataError: a picture has no partner, or two share a name, or a folder is empty. The message names the file.
     """
     for first, second in found.namesakes:
-        raise DataError(f"{first.parent} has both {first.name} and {second.name}; remove one of them")
+        raise DataError(f"{first} and {second} have one name; remove one of them")
     for folder in found.empty:
         raise DataError(f"{folder} holds no pictures; the set {found.dataset.name!r} needs some there")
     for path, missing in found.alone:
@@ -215,12 +225,18 @@ def looked_for(dataset: DataSet) -> str:
 
 def picture_files(folder: Path, pattern: str = "*", *, deep: bool = False) -> list[Path]:
     """The picture files in a folder, sorted by name; other files and hidden ones are left out."""
-    paths = folder.rglob(pattern) if deep else folder.glob(pattern)
+    if deep:  # unlike rglob, os.walk follows links to folders, as large sets are often put together
+        paths = (Path(top) / name for top, _, names in os.walk(folder, followlinks=True) for name in names)
+    else:
+        paths = folder.iterdir() if folder.is_dir() else iter(())
     return sorted(
         (
             path
             for path in paths
-            if path.suffix.lower() in DATA_SUFFIXES and not path.name.startswith(".") and path.is_file()
+            if path.suffix.lower() in DATA_SUFFIXES
+            and not path.name.startswith(".")
+            and fnmatchcase(path.name, pattern)
+            and path.is_file()
         ),
         key=lambda path: (path.stem, path.name, path.parent),
     )
@@ -238,16 +254,17 @@ def _found(dataset: DataSet, layout: Layout, folders: Sequence[Path]) -> Found:
         )
         clean, twice = _by_stem(clean_files)
         namesakes += twice
-        if not clean:
-            empty.append(folder / layout.clean)
-            continue
-        degraded: Iterable[Path | None] = clean.values()
+        degraded = clean
         if layout.degraded is not None:
-            by_stem, twice = _by_stem(picture_files(folder / layout.degraded, layout.files, deep=layout.deep))
+            degraded, twice = _by_stem(
+                picture_files(folder / layout.degraded, layout.files, deep=layout.deep)
+            )
             namesakes += twice
-            degraded = by_stem.values()
-        for path in degraded:
-            assert path is not None
+        if not (clean and degraded):
+            if clean or degraded:  # a folder without either is not of the set
+                empty.append(folder / (layout.clean if degraded else layout.degraded or ""))
+            continue
+        for path in degraded.values():
             partner = path.stem if layout.degraded is None else layout.partner(path.stem)
             if partner not in clean:
                 alone.append((path, folder / layout.clean / partner))
@@ -257,7 +274,7 @@ def _found(dataset: DataSet, layout: Layout, folders: Sequence[Path]) -> Found:
                 alone.append((clean[partner], labels))
                 continue
             pair = None if layout.degraded is None else path
-            examples.append(Example(prefix + path.stem, clean[partner], pair, labels))
+            examples.append(Example(prefix + path.stem, prefix + partner, clean[partner], pair, labels))
     return Found(
         dataset, layout, tuple(folders), tuple(examples), tuple(alone), tuple(namesakes), tuple(empty)
     )

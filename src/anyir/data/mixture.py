@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from anyir.data.catalogue import Patches, TrainingPictures
+from anyir.data.catalogue import Patches, Pool, TrainingPictures
 from anyir.data.degradations import (
     HEAVY_RAIN,
     LIGHT_RAIN,
@@ -36,6 +36,7 @@ from anyir.data.degradations import (
 )
 from anyir.data.sets import SETS
 from anyir.errors import ConfigurationError
+from anyir.picture import DATA_SUFFIXES
 from anyir.settings import nearest
 
 Degrade = Callable[[Patches, Generator], Tensor]
@@ -53,7 +54,8 @@ class Task:
         degrade: makes the degraded images.
         zooms: factors by which the pictures may be scaled down before a patch is cut, one drawn at random each time.
             A small patch of a scaled picture shows the whole scene, without which haze and darkness cannot be
-            told from dull paint; and what is scaled down is sharper than any photograph at its full size.
+            told from dull paint; and what is scaled down is sharper than any photograph at its full size. Pictures
+            too small for the zoom are not drawn then; where all are too small for all zooms, none is scaled.
         tones: share of the samples whose tones are changed, degraded and clean image alike, as cameras differ in
             theirs: a dull picture is not to be taken for a hazy one.
     """
@@ -235,7 +237,9 @@ class Mixture:
         check_weights(weights)
         self.pictures = pictures
         self.tasks = tuple(name for name, weight in weights.items() if weight > 0)
-        self._pools = {name: pictures.pool(task_sources(name, sources)) for name in self.tasks}
+        self._sources = {name: task_sources(name, sources) for name in self.tasks}
+        self._pools = {name: pictures.pool(each) for name, each in self._sources.items()}
+        self._large: dict[tuple[str, int], Pool] = {}
         self._scales, self._tones = scales, tones
         shares = torch.tensor([weights[name] for name in self.tasks], dtype=torch.float64)
         self._cumulative = shares.cumsum(0) / shares.sum()
@@ -266,17 +270,27 @@ class Mixture:
 
     def task_batch(self, name: str, samples: int, size: int, generator: Generator, *, zoom: int = 1) -> Batch:
         """A batch of one task, from pictures scaled down by ``zoom``."""
-        patches = self.pictures.draw(self._pools[name], samples, size, generator, zoom=zoom)
+        patches = self.pictures.draw(self._pool(name, size * zoom), samples, size, generator, zoom=zoom)
         if self._tones and TASKS[name].tones:
             patches = change_tones(patches, TASKS[name].tones, generator)
         return Batch(TASKS[name].degrade(patches, generator), patches.clean)
 
     def _zoom(self, name: str, size: int, host: Generator) -> int:
-        """One of the task's zooms, drawn on the host, of those that leave every picture as large as a patch."""
-        side = self._pools[name].smallest_side
+        """One of the task's zooms, drawn on the host, of those that leave any picture as large as a patch."""
         zooms = TASKS[name].zooms if self._scales else (1,)
-        fitting = [zoom for zoom in zooms if size * zoom <= side] or [1]
+        fitting = [zoom for zoom in zooms if size * zoom <= self._pools[name].largest_side] or [1]
         return fitting[int(torch.randint(len(fitting), (), generator=host))]
+
+    def _pool(self, name: str, side: int) -> Pool:
+        """The task's pictures, or those of them that are large enough to be cut to ``side`` where not all are."""
+        whole = self._pools[name]
+        if (
+            side <= whole.smallest_side or side > whole.largest_side
+        ):  # or too large for all: drawing will say so
+            return whole
+        if (name, side) not in self._large:
+            self._large[name, side] = self.pictures.pool(self._sources[name], side)
+        return self._large[name, side]
 
 
 def _on_host(generator: Generator) -> Generator:
@@ -330,6 +344,24 @@ def check_sources(sources: Mapping[str, tuple[str, ...]]) -> None:
             if TASKS[name].degrade is _paired and not paired:
                 raise ConfigurationError(
                     f"sources {name}: the set {each!r} has clean pictures only, and this task needs pairs"
+                )
+
+
+def check_leave_out(leave_out: Mapping[str, tuple[str, ...]]) -> None:
+    """Check the names of sets, and that scenes are named without suffix.
+
+    Raises:
+        ConfigurationError: for a set that is unknown or for testing, or a file's name.
+    """
+    training = [name for name, each in SETS.items() if each.use == "train"]
+    for name, scenes in leave_out.items():
+        if name not in training:
+            raise ConfigurationError(f"leave_out: no training set {name!r}{nearest(name, training)}")
+        for scene in scenes:
+            stem, dot, suffix = scene.rpartition(".")
+            if dot and f".{suffix.lower()}" in DATA_SUFFIXES:
+                raise ConfigurationError(
+                    f"leave_out {name}: write {stem!r} for {scene!r}, without the suffix"
                 )
 
 

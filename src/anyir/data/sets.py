@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from anyir.data.depth import depth_from_segments, depth_from_street
-from anyir.data.layouts import DataSet, Layout, no_rain, norain_twice, scene
+from anyir.data.layouts import DataSet, Layout, no_rain, norain_times, scene
 
 UNSTATED: Final = "none stated: treat as research only"
 RESEARCH: Final = "research only"
@@ -30,8 +30,9 @@ _TRAINING: Final = (
         layouts=(
             Layout("BSD400"),
             Layout("Denoise/BSD400"),
-            # With WED in one folder, as the family's code wants it; WED's names begin with 0, BSD's never do.
-            Layout("Denoise", files="[1-9]*"),
+            # With WED in one folder, as the family's code wants it; WED's names begin with 0, BSD's never do
+            # (2018.jpg as published, a8143.jpg in PromptIR's lists).
+            Layout("Denoise", files="[!0]*"),
         ),
         expected=400,
         terms="non-commercial research and education",
@@ -52,8 +53,8 @@ _TRAINING: Final = (
             Layout("Derain", "gt", "rainy", no_rain, files="rain-*"),
             Layout("RainTrainL", "gt", "rainy", no_rain, files="rain-*"),
             Layout("RainTrainL", "", "", no_rain, files="rain-*"),
-            Layout("RainTrainL", "norain", "rain", norain_twice, deep=True),
-            Layout("rain_data_train_Light", "norain", "rain", norain_twice, deep=True),
+            Layout("RainTrainL", "norain", "rain", norain_times, deep=True),
+            Layout("rain_data_train_Light", "norain", "rain", norain_times, deep=True),
         ),
         expected=200,
         terms=UNSTATED,
@@ -77,7 +78,7 @@ _TRAINING: Final = (
         use="train",
         layouts=(
             Layout("Deblur", "sharp", "blur"),
-            Layout("GoPro", "target", "input"),
+            Layout("GoPro", "target", "input", below_use=True),
             Layout("GoPro/train", "target", "input"),
             Layout("GoPro/train", "sharp", "blur"),
             Layout("GoPro/train/*", "sharp", "blur"),
@@ -239,9 +240,9 @@ _TEST: Final = (
             Layout("Rain100L", "target", "input"),
             Layout("derain/Rain100L", "target", "input"),
             Layout("Rain100L", "norain", "rain", no_rain, files="rain-*"),
-            Layout("Rain100L", "norain", "rain", norain_twice, deep=True),
+            Layout("Rain100L", "norain", "rain", norain_times, deep=True),
             Layout("Rain100L", "", "", no_rain, files="rain-*"),
-            Layout("rain_data_test_Light", "norain", "rain", norain_twice, deep=True),
+            Layout("rain_data_test_Light", "norain", "rain", norain_times, deep=True),
         ),
         expected=100,
         terms=UNSTATED,
@@ -291,7 +292,7 @@ _TEST: Final = (
         title="GoPro",
         use="test",
         layouts=(
-            Layout("GoPro", "target", "input"),
+            Layout("GoPro", "target", "input", below_use=True),
             Layout("GoPro/test", "target", "input"),
             Layout("GoPro/test/*", "sharp", "blur"),
             Layout("GOPRO_Large/test/*", "sharp", "blur"),

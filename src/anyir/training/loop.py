@@ -163,7 +163,7 @@ def train(
         leave_out=recipe.leave_out,
     )
     if recipe.test_pictures == "refuse":
-        processes.first(refuse_leaks, training.rows, training.fingerprints, data)
+        processes.first(refuse_leaks, training.rows, training.fingerprints, data, recipe.leave_out)
     # Now, not hours later in the last stage.
     training.check_patch(max(stage.patch for stage in recipe.stages))
     sampler, validator = make_sampler(recipe, training), Validator(recipe, validation, place)

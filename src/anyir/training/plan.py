@@ -196,7 +196,7 @@ def plan_training(
         leave_out=recipe.leave_out,
     )
     if recipe.test_pictures == "refuse":
-        refuse_leaks(training.rows, training.fingerprints, data)
+        refuse_leaks(training.rows, training.fingerprints, data, recipe.leave_out)
     training.check_patch(max(stage.patch for stage in recipe.stages))
     sampler, validator = make_sampler(recipe, training), Validator(recipe, validation, place)
 

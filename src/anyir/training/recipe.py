@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from anyir.data.catalogue import Loading
-from anyir.data.mixture import check_sources, check_weights, sources_of
+from anyir.data.mixture import check_leave_out, check_sources, check_weights, sources_of
 from anyir.errors import ConfigurationError
 from anyir.model.config import SIZE_MULTIPLE, network_config
 from anyir.settings import from_mapping
@@ -128,7 +128,8 @@ class Recipe:
         repeats: task → how often each of its examples comes in an epoch; the alternative to ``mixture``, and how the
             papers balance tasks.
         sources: task → sets (:data:`anyir.data.sets.SETS`) that it draws from, where not from its own.
-        leave_out: set → names, without suffix, of clean pictures that are not to be trained on, nor their pairs.
+        leave_out: set → scenes, named as the clean pictures without suffix (``0001``; ``GOPR0372_07_00/000047`` in sets
+            with a folder for each), that are not to be trained on.
         test_pictures: ``refuse`` to train on a picture that shows what a picture of a test set beside the training sets
             shows, or ``allow`` it.
         scales: draw patches from pictures scaled down too, in the tasks that have ``zooms``.
@@ -188,6 +189,7 @@ class Recipe:
             raise ConfigurationError("recipe: give steps or epochs")
         check_weights(self.weights)
         check_sources(self.sources)
+        check_leave_out(self.leave_out)
         for key in ("steps", "epochs", "crop_multiple"):
             value = getattr(self, key)
             _require(value is None or value >= 1, key, value, "must be at least 1")
