@@ -70,6 +70,22 @@ def test_the_shipped_weights_are_fine_tuned_on_ones_own_pairs_and_restore_pictur
     assert read_image(tmp_path / "out" / "0.png").mean() > 1.3 * read_image(dark).mean()
 
 
+def test_weights_that_half_precision_would_change_are_exported_in_single(
+    anyir, recipe, tiny_data, tmp_path, monkeypatch
+):
+    from anyir.model import export
+
+    monkeypatch.setitem(export.TOLERANCES, "fp16", 0.0)
+    train = ("train", recipe, "--data", tiny_data, "--threads", 1, "--out")
+    code, _, err = anyir(*train, tmp_path / "run")
+    assert code == 0, err
+    assert (tmp_path / "run/model.onnx").stat().st_size > 3_900_000  # 0.99 M parameters of four bytes
+    monkeypatch.setitem(export.TOLERANCES, "fp32", -1.0)
+    code, out, err = anyir(*train, tmp_path / "again")
+    assert code == 0 and "model.onnx was not written" in err and "--weights" not in out
+    assert (tmp_path / "again/model.safetensors").is_file()
+
+
 def test_the_shipped_weights_of_another_network_are_refused_with_the_remedy(
     anyir, recipe, tiny_data, tmp_path
 ):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anyir.data.catalogue import picture_files
 from anyir.data.fingerprint import (
     ALIKE,
     Match,
@@ -13,6 +12,7 @@ from anyir.data.fingerprint import (
     fingerprint,
     fingerprint_files,
 )
+from anyir.data.layouts import picture_files
 from anyir.errors import ShapeMismatch, UnreadablePicture
 from anyir.picture import read_image
 

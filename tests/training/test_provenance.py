@@ -36,7 +36,7 @@ def test_the_folder_says_what_each_sitting_was_made_with(tiny_data, tmp_path, re
 
 def test_the_data_summary_tells_whether_two_runs_had_the_same_files(tmp_path):
     def rows(names):
-        return [Row("photos", tmp_path / "photos" / name, None, None) for name in names]
+        return [Row("photos", name, tmp_path / "photos" / name, None, None) for name in names]
 
     (tmp_path / "photos").mkdir()
     for name in "ab":

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anyir.apps.console import INTERRUPTED, Interrupted, say
+from anyir.apps.console import INTERRUPTED, Interrupted, complain, say
 from anyir.apps.extras import require_extra
 from anyir.apps.train_plan import print_plan
-from anyir.errors import UsageError
+from anyir.errors import ExportMismatch, UsageError
 
 if TYPE_CHECKING:
     from anyir.training.loop import Outcome, Progress
@@ -83,7 +83,7 @@ def train(
                 device=device,
                 resume=resume,
                 max_minutes=max_minutes,
-                weights=weights,
+                weights=start,
                 tensorboard=tensorboard,
             )
         )
@@ -121,12 +121,23 @@ def train(
         _report(outcome, exported)
 
 
-def _export(model: Path) -> Path:
-    """The trained weights as an ONNX file beside them, which ``anyir restore`` takes."""
+def _export(model: Path) -> Path | None:
+    """The trained weights as an ONNX file beside them, which ``anyir restore`` takes; None where it would differ.
+
+    In half precision where that is exact enough, as it is for all but unusual weights.
+    """
     from anyir.model.checkpoint import load_checkpoint
     from anyir.model.export import export_onnx
 
-    return export_onnx(load_checkpoint(model), model.with_suffix(".onnx"), overwrite=True).path
+    checkpoint, path = load_checkpoint(model), model.with_suffix(".onnx")
+    try:
+        try:
+            return export_onnx(checkpoint, path, overwrite=True).path
+        except ExportMismatch:
+            return export_onnx(checkpoint, path, overwrite=True, storage="fp32").path
+    except ExportMismatch as error:  # the training itself has succeeded
+        complain(error)
+        return None
 
 
 @contextmanager
@@ -202,9 +213,10 @@ def _state(progress: Progress) -> str:
     )
 
 
-def _report(outcome: Outcome, exported: Path) -> None:
+def _report(outcome: Outcome, exported: Path | None) -> None:
     """The last validation, task by task, where the weights are, and what to do with them."""
     for task, score in outcome.scores.items():
         print(f"{task:14s} {score.degraded:6.2f} → {score.restored:6.2f} dB")
     print(f"{outcome.samples} samples, {outcome.step} steps, {outcome.seconds / 60:.1f} min: {outcome.model}")
-    print(f"try it with: anyir restore PICTURE --weights {exported}")
+    if exported is not None:
+        print(f"try it with: anyir restore PICTURE --weights {exported}")
