@@ -18,11 +18,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from anyir.data.crops import centre
 from anyir.data.files import FileStore
 from anyir.data.fingerprint import Fingerprint, fingerprint
 from anyir.data.layouts import examples_of, looked_for
 from anyir.data.sets import SETS
-from anyir.data.store import PictureStore, centre
+from anyir.data.store import PictureStore
 from anyir.errors import DataError
 from anyir.picture import read_image, read_labels
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anyir.data.store import centre, centre_size
+from anyir.data.crops import centre, centre_size
 from anyir.errors import DataError
 from anyir.picture import read_size
 

@@ -12,19 +12,6 @@ from torch import Tensor
 from anyir.errors import ShapeMismatch
 
 
-def centre(image: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
-    """The centre of an (H, W, C) image, its sides cut to multiples of ``multiple``; the odd row goes at the end."""
-    height, width = image.shape[:2]
-    top, left = height % multiple // 2, width % multiple // 2
-    new_height, new_width = centre_size(height, width, multiple)
-    return image[top : top + new_height, left : left + new_width]
-
-
-def centre_size(height: int, width: int, multiple: int) -> tuple[int, int]:
-    """(height, width) of what :func:`centre` makes of such an image."""
-    return height - height % multiple, width - width % multiple
-
-
 class PictureStore:
     """8-bit pictures laid end to end in one flat tensor, so that a batch of crops is one gather.
 

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from anyir.data.crops import centre
 from anyir.data.layouts import Example
 from anyir.errors import DataError, ShapeMismatch
 from anyir.evaluation.metrics import psnr, ssim
@@ -83,9 +84,7 @@ def crop(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     if min(height, width) < CROP_MULTIPLE:
         raise ShapeMismatch(f"a test picture must be at least 16×16 pixels, got {width}×{height}")
-    top, left = height % CROP_MULTIPLE // 2, width % CROP_MULTIPLE // 2
-    kept_height, kept_width = height - height % CROP_MULTIPLE, width - width % CROP_MULTIPLE
-    return image[top : top + kept_height, left : left + kept_width]
+    return centre(image, CROP_MULTIPLE)
 
 
 def noise_generator(seed: int, name: str, sigma_255: float) -> np.random.Generator:

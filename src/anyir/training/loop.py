@@ -18,7 +18,6 @@ from typing import Any, Final
 import torch
 
 from anyir.data.audit import refuse_leaks
-from anyir.data.catalogue import load_pictures
 from anyir.errors import ConfigurationError, EngineUnavailable
 from anyir.model.checkpoint import load_checkpoint
 from anyir.model.config import network_config
@@ -30,7 +29,7 @@ from anyir.training.loader import make_loader
 from anyir.training.losses import LOSSES
 from anyir.training.recipe import Recipe
 from anyir.training.run import About, RunFolder
-from anyir.training.sampling import make_sampler
+from anyir.training.sampling import load_split, make_sampler
 from anyir.training.state import TrainingState, new_state
 from anyir.training.tensorboard import Board, new_writer, require_tensorboard
 from anyir.training.validation import Score, Validator
@@ -153,19 +152,9 @@ def train(
     place = choose_device(device, processes)
     folder = RunFolder(out, recipe)
     processes.first(folder.open, resume=resume)
-    training, validation = load_pictures(
-        data,
-        recipe.sets,
-        place,
-        hold_out_every=recipe.validation.hold_out_every,
-        crop_multiple=recipe.crop_multiple,
-        loading=recipe.loading,
-        leave_out=recipe.leave_out,
-    )
+    training, validation = load_split(recipe, data, place)
     if recipe.test_pictures == "refuse":
         processes.first(refuse_leaks, training.rows, training.fingerprints, data, recipe.leave_out)
-    # Now, not hours later in the last stage.
-    training.check_patch(max(stage.patch for stage in recipe.stages))
     sampler, validator = make_sampler(recipe, training), Validator(recipe, validation, place)
 
     torch.manual_seed(recipe.seed)

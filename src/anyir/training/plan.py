@@ -19,7 +19,6 @@ from typing import Any, Final
 import torch
 
 from anyir.data.audit import refuse_leaks
-from anyir.data.catalogue import load_pictures
 from anyir.errors import TrainingError
 from anyir.files import check_folder
 from anyir.model.complexity import count_parameters
@@ -31,7 +30,7 @@ from anyir.training.loop import check_batches, choose_device, device_name, on_de
 from anyir.training.losses import LOSSES
 from anyir.training.recipe import Recipe, Stage
 from anyir.training.run import MODEL_FILE, STATE_FILE, RunFolder
-from anyir.training.sampling import Sampler, make_sampler
+from anyir.training.sampling import Sampler, load_split, make_sampler
 from anyir.training.state import TrainingState, new_state
 from anyir.training.stats import RecipeStats, recipe_stats
 from anyir.training.stats import to_json as stats_to_json
@@ -186,18 +185,9 @@ def plan_training(
     if folder.has_state:
         state.restore(folder.state_file, recipe)
     state.max_minutes = max_minutes or state.max_minutes
-    training, validation = load_pictures(
-        data,
-        recipe.sets,
-        place,
-        hold_out_every=recipe.validation.hold_out_every,
-        crop_multiple=recipe.crop_multiple,
-        loading=recipe.loading,
-        leave_out=recipe.leave_out,
-    )
+    training, validation = load_split(recipe, data, place)
     if recipe.test_pictures == "refuse":
         refuse_leaks(training.rows, training.fingerprints, data, recipe.leave_out)
-    training.check_patch(max(stage.patch for stage in recipe.stages))
     sampler, validator = make_sampler(recipe, training), Validator(recipe, validation, place)
 
     steps_done, seconds_done = state.step, state.seconds

@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
+import torch
 from torch import Generator
 
-from anyir.data.catalogue import TrainingPictures
+from anyir.data.catalogue import TrainingPictures, load_pictures
 from anyir.data.epochs import Epochs
 from anyir.data.mixture import Batch, Mixture
 from anyir.training.recipe import Recipe
@@ -31,6 +33,28 @@ class Sampler:
     shares: dict[str, float]
     epoch: dict[str, int]
     batch: Callable[[int, int, int, Generator], Batch]
+
+
+def load_split(recipe: Recipe, data: Path, device: torch.device) -> tuple[TrainingPictures, TrainingPictures]:
+    """The pictures that a recipe trains on and those that it holds out, from a data folder.
+
+    Raises:
+        DataError: pictures are missing, differ in size within a pair, or are smaller than the recipe's largest patch.
+        PictureError: a file is damaged.
+    """
+    training, validation = load_pictures(
+        data,
+        recipe.sets,
+        device,
+        hold_out_every=recipe.validation.hold_out_every,
+        crop_multiple=recipe.crop_multiple,
+        loading=recipe.loading,
+        leave_out=recipe.leave_out,
+    )
+    training.check_patch(
+        max(stage.patch for stage in recipe.stages)
+    )  # now, not hours later in the last stage
+    return training, validation
 
 
 def make_sampler(recipe: Recipe, pictures: TrainingPictures) -> Sampler:
