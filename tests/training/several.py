@@ -13,7 +13,7 @@ from torch import nn
 
 from anyir.errors import TrainingError
 from anyir.model import config
-from anyir.training import loop
+from anyir.training import loop, losses
 from anyir.training.batch_norm import use_statistics_of_all
 from anyir.training.distributed import training_processes
 from anyir.training.losses import l1
@@ -77,9 +77,9 @@ def main():
         many = ("steps=1000000", "validation.every_steps=1000000")
         results["budget"] = run("budget", FREE, *many, max_minutes=0.02)
 
-        losses = iter(range(1, 1000))
+        turns = iter(range(1, 1000))
         poison = torch.tensor(float("nan") if second else 1.0)
-        loop.LOSSES = {"l1": lambda *images: l1(*images) * (poison if next(losses) == 3 else 1.0)}
+        losses.LOSSES = {"l1": lambda *images: l1(*images) * (poison if next(turns) == 3 else 1.0)}
         try:
             run("poisoned", FREE, "checkpoint_every_steps=20")
         except TrainingError as error:

@@ -19,7 +19,7 @@ def test_a_loss_that_is_not_finite_ends_training_and_keeps_the_checkpoint(
     def loss(restored, clean):
         return l1(restored, clean) * (poisoned if next(calls) == 5 else 1.0)
 
-    monkeypatch.setattr("anyir.training.loop.LOSSES", {"l1": loss})
+    monkeypatch.setattr("anyir.training.losses.LOSSES", {"l1": loss})
     recipe = recipe("checkpoint_every_steps=5")
     with pytest.raises(TrainingError, match=r"nan at step 6, .*diverged\.safetensors"):
         train(recipe, tiny_data, tmp_path / "run")
@@ -40,7 +40,7 @@ def test_weights_that_are_not_finite_do_not_replace_a_sound_checkpoint(
         value = l1(restored, clean)
         return value + torch.sqrt(value * 0) if next(calls) == bad else value
 
-    monkeypatch.setattr("anyir.training.loop.LOSSES", {"l1": loss})
+    monkeypatch.setattr("anyir.training.losses.LOSSES", {"l1": loss})
     settings = recipe("optimiser.gradient_clip=0.0", f"checkpoint_every_steps={every}")
     with pytest.raises(
         TrainingError, match=rf"not finite at step {bad}, .*; the last checkpoint .* is sound"

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from anyir.training.losses import ENOUGH, LOSSES, l1, psnr
+from anyir.training.losses import ENOUGH, LOSSES, batch_loss, l1, psnr
 
 
 def images(*errors):
@@ -13,23 +13,38 @@ def images(*errors):
 
 def test_values():
     restored, clean = images(0.1, 0.01)
-    assert l1(restored, clean) == pytest.approx(0.055, rel=1e-4)
-    expected = (math.log(0.01 + ENOUGH) + math.log(0.0001 + ENOUGH)) / 4
-    assert psnr(restored, clean) == pytest.approx(expected, rel=1e-4)
+    assert l1(restored, clean).tolist() == pytest.approx([0.1, 0.01], rel=1e-4)
+    expected = [math.log(0.01 + ENOUGH) / 2, math.log(0.0001 + ENOUGH) / 2]
+    assert psnr(restored, clean).tolist() == pytest.approx(expected, rel=1e-4)
+    assert batch_loss("l1", 0.0, restored, clean, clean) == pytest.approx(0.055, rel=1e-4)
 
 
 def test_psnr_counts_a_decibel_the_same_on_an_easy_and_on_a_hard_image():
     better = 10 ** (-1 / 20)  # one dB
-    base = psnr(*images(0.4, 0.1))
-    easy, hard = base - psnr(*images(0.4, 0.1 * better)), base - psnr(*images(0.4 * better, 0.1))
-    assert easy == pytest.approx(float(hard), rel=0.05)
-    assert l1(*images(0.4, 0.1 * better)) > l1(*images(0.4 * better, 0.1))
+    before, after = images(0.4, 0.1), images(0.4 * better, 0.1 * better)
+    hard, easy = (psnr(*before) - psnr(*after)).tolist()
+    assert easy == pytest.approx(hard, rel=0.05)
+    hard, easy = (l1(*before) - l1(*after)).tolist()
+    assert easy < 0.3 * hard
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_perfect_image_has_a_finite_loss_and_gradient(name):
     clean = torch.rand(2, 3, 8, 8)
     restored = clean.clone().requires_grad_()
-    loss = LOSSES[name](restored, clean)
+    loss = batch_loss(name, 3.0, restored, clean, clean)
     loss.backward()
     assert torch.isfinite(loss) and torch.isfinite(restored.grad).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_harm_weighs_more_than_gain(name):
+    """Two images, of which one comes back better than it went in and one worse, each by as much."""
+    (degraded, clean), (restored, _) = images(0.2, 0.2), images(0.1, 0.4)
+    plain = batch_loss(name, 0.0, restored, clean, degraded)
+    spoilt = (LOSSES[name](restored, clean) - LOSSES[name](degraded, clean))[1]
+    assert spoilt > 0
+    assert batch_loss(name, 3.0, restored, clean, degraded) == pytest.approx(float(plain + 3 * spoilt / 2))
+    nothing_spoilt = images(0.1, 0.1)[0]
+    without, with_harm = (batch_loss(name, harm, nothing_spoilt, clean, degraded) for harm in (0.0, 3.0))
+    assert without == with_harm

@@ -166,21 +166,21 @@ TASKS: Final[Mapping[str, Task]] = {
     "noise25_truncated": Task(CLEAN_SOURCES, partial(_gaussian, low=25, high=25, truncate=True)),
     "noise50_truncated": Task(CLEAN_SOURCES, partial(_gaussian, low=50, high=50, truncate=True)),
     "noise": Task(CLEAN_SOURCES, partial(_gaussian, low=1, high=60)),
-    "sensor_noise": Task(CLEAN_SOURCES, _sensor, tones=0.35),
-    "noise_real": Task(("noise_real",), _paired, tones=0.35),
+    "sensor_noise": Task(CLEAN_SOURCES, _sensor, tones=0.5),
+    "noise_real": Task(("noise_real",), _paired, tones=0.5),
     "light_rain": Task(CLEAN_SOURCES, partial(_rain, shower=LIGHT_RAIN)),
     "heavy_rain": Task(CLEAN_SOURCES, partial(_rain, shower=HEAVY_RAIN)),
     "rain_pairs": Task(("rain",), _paired),
     "rain_real": Task(("rain_real",), _paired),
     "haze": Task(("bsds", "photos", "street", "sunhays"), _haze, zooms=(2, 3)),
     "haze_indoor": Task(("haze_indoor",), _paired, zooms=(2, 3)),
-    "blur": Task((*CLEAN_SOURCES, "street"), _blur, zooms=(1, 2), tones=0.35),
-    "blur_pairs": Task(("blur",), _paired, zooms=(1, 2), tones=0.35),
+    "blur": Task((*CLEAN_SOURCES, "street"), _blur, zooms=(1, 2), tones=0.5),
+    "blur_pairs": Task(("blur",), _paired, zooms=(1, 2), tones=0.5),
     "lowlight": Task(("lowlight",), _paired, zooms=(1, 2)),
     "dark": Task(CLEAN_SOURCES, _dark, zooms=(1, 2)),
-    "jpeg": Task(CLEAN_SOURCES, _jpeg, tones=0.35),
+    "jpeg": Task(CLEAN_SOURCES, _jpeg, tones=0.5),
     "wild": Task((*CLEAN_SOURCES, "street"), _wild, zooms=(1, 2)),
-    "clean": Task(CLEAN_SOURCES, _unchanged, zooms=(1, 2), tones=0.35),
+    "clean": Task(CLEAN_SOURCES, _unchanged, zooms=(1, 2), tones=0.5),
     # The pairs of the papers, and a user's own.
     "derain": Task(("rain_train_l",), _paired),
     "dehaze": Task(("ots",), _paired),
@@ -199,14 +199,18 @@ class Batch(NamedTuple):
 def change_tones(patches: Patches, share: float, generator: Generator) -> Patches:
     """Give a share of the patches another tone curve, the same for degraded and clean image, back in 8 bits.
 
-    Blacks are lifted by up to 0.18 and the mid-tones moved by a power of 0.8 to 1.25.
+    Blacks are lifted by up to 0.22, the mid-tones moved by a power of 0.8 to 1.25, and colours paled to as little as
+    a third of their distance from grey: what haze does, on a clear day.
     """
     chosen = _between(patches, 0, 1, generator) < share
-    lift = torch.where(chosen, _between(patches, 0.0, 0.18, generator), 0.0)[:, None, None, None]
+    lift = torch.where(chosen, _between(patches, 0.0, 0.22, generator), 0.0)[:, None, None, None]
     power = torch.where(chosen, _log_between(patches, 0.8, 1.25, generator), 1.0)[:, None, None, None]
+    colour = torch.where(chosen, _between(patches, 0.33, 1.1, generator), 1.0)[:, None, None, None]
 
     def curve(images: Tensor) -> Tensor:
-        return quantise(lift + (1 - lift) * images**power)
+        curved = lift + (1 - lift) * images**power
+        grey = curved.mean(1, keepdim=True)
+        return quantise(grey + colour * (curved - grey))
 
     return patches._replace(clean=curve(patches.clean), degraded=curve(patches.degraded))
 

@@ -26,7 +26,7 @@ from anyir.training.batch_norm import use_statistics_of_all
 from anyir.training.distributed import Processes
 from anyir.training.divergence import Losses
 from anyir.training.loader import make_loader
-from anyir.training.losses import LOSSES
+from anyir.training.losses import batch_loss
 from anyir.training.recipe import Recipe
 from anyir.training.run import About, RunFolder
 from anyir.training.sampling import load_split, make_sampler
@@ -196,7 +196,8 @@ def train(
                 clean = processes.share(batch.clean[part :: stage.accumulate])
                 with torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                     restored = forward(degraded.to(memory_format=torch.channels_last))
-                part_loss = LOSSES[recipe.loss](restored.float(), clean) / stage.accumulate
+                part_loss = batch_loss(recipe.loss, recipe.harm, restored.float(), clean, degraded)
+                part_loss = part_loss / stage.accumulate
                 part_loss.backward()
                 loss += part_loss.detach()
             processes.average_gradients(network)

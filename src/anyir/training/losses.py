@@ -1,11 +1,11 @@
-"""What training makes small. Both images are (N, 3, H, W); the result is a scalar."""
+"""What training makes small."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
 ENOUGH: Final = 1e-4
@@ -13,19 +13,36 @@ ENOUGH: Final = 1e-4
 
 
 def l1(restored: Tensor, clean: Tensor) -> Tensor:
-    """Mean absolute error, the paper's loss."""
-    return F.l1_loss(restored, clean)
+    """(N,) mean absolute error of each of (N, 3, H, W) images, the paper's loss."""
+    return (restored - clean).abs().mean((1, 2, 3))
 
 
 def psnr(restored: Tensor, clean: Tensor) -> Tensor:
-    """Mean over images of log(RMS error): PSNR with its sign turned, in units of 8.7 dB.
+    """(N,) logarithm of the RMS error of each of (N, 3, H, W) images: PSNR with its sign turned, in units of 8.7 dB.
 
     Where tasks of very different difficulty share a batch, the mean error is that of the hardest; in its logarithm a
     decibel counts the same on all of them. Chen et al., "HINet" (2021), train with the negative PSNR too.
     """
     error = (restored - clean).square().mean((1, 2, 3))
-    return 0.5 * (error + ENOUGH).log().mean()
+    return 0.5 * (error + ENOUGH).log()
 
 
 LOSSES: Final[Mapping[str, Callable[[Tensor, Tensor], Tensor]]] = {"l1": l1, "psnr": psnr}
 """The losses that a recipe can name."""
+
+
+def batch_loss(name: str, harm: float, restored: Tensor, clean: Tensor, degraded: Tensor) -> Tensor:
+    """The mean over a batch, a scalar.
+
+    Args:
+        name: of :data:`LOSSES`.
+        harm: how much more it weighs where an image comes back worse than it went in. A network that is right about
+            two hazy images and spoils a dull one is no gain; with 0, it is one.
+        restored: (N, 3, H, W), as are the others.
+        clean: what it should be.
+        degraded: what it was made from.
+    """
+    each = LOSSES[name](restored, clean)
+    if harm:
+        each = each + harm * torch.relu(each - LOSSES[name](degraded, clean))
+    return each.mean()

@@ -27,7 +27,7 @@ from anyir.model.network import AnyIR
 from anyir.training.distributed import Processes
 from anyir.training.loader import AHEAD, Loader, make_loader
 from anyir.training.loop import check_batches, choose_device, device_name, on_device, set_modes, start_from
-from anyir.training.losses import LOSSES
+from anyir.training.losses import batch_loss
 from anyir.training.recipe import Recipe, Stage
 from anyir.training.run import MODEL_FILE, STATE_FILE, RunFolder
 from anyir.training.sampling import Sampler, load_split, make_sampler
@@ -384,7 +384,8 @@ class _Trial:
             degraded, clean = (images[part :: stage.accumulate] for images in batch)
             with torch.autocast(self._place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 restored = self._forward(degraded.to(memory_format=torch.channels_last))
-            (LOSSES[recipe.loss](restored.float(), clean) / stage.accumulate).backward()
+            loss = batch_loss(recipe.loss, recipe.harm, restored.float(), clean, degraded)
+            (loss / stage.accumulate).backward()
         if recipe.optimiser.gradient_clip:
             torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimiser.gradient_clip)
         state.optimiser.step()

@@ -147,6 +147,7 @@ class Recipe:
         optimiser: the optimiser.
         loss: ``l1``, the mean absolute error, or ``psnr``, the mean over images of the logarithm of their RMS error,
             which counts a decibel the same on a nearly clean image as on a dark one.
+        harm: how much more the loss of an image weighs where it comes back worse than it went in; 0 for none.
         average_decay: decay of the exponential moving average of weights and statistics, which is what is kept.
         precision: ``bfloat16`` runs the network in mixed precision.
         compile: compile the network with ``torch.compile``.
@@ -172,6 +173,7 @@ class Recipe:
     warmup_steps: int = 200
     optimiser: Optimiser = field(default_factory=Optimiser)
     loss: Literal["l1", "psnr"] = "l1"
+    harm: float = 0.0
     average_decay: float = 0.999
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
@@ -202,6 +204,7 @@ class Recipe:
                 one_batch, "epochs", self.epochs, "with epochs, the batch must be the same in all stages"
             )
         _require(self.workers >= 0, "workers", self.workers, "must not be negative")
+        _require(self.harm >= 0, "harm", self.harm, "must not be negative")
         _require(0 <= self.warmup_steps, "warmup_steps", self.warmup_steps, "must not be negative")
         _require(
             0 <= self.average_decay < 1, "average_decay", self.average_decay, "must be at least 0, below 1"
