@@ -11,9 +11,14 @@ from click.testing import Result
 from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
+from anyir.apps.console import Interrupted
 from anyir.apps.evaluate import evaluate
 from anyir.errors import AnyirError, DataError, OutputError, UsageError, WeightsNotFound
 from anyir.evaluation.results import load_results, summary
+from anyir.model.checkpoint import load_checkpoint, save_checkpoint
+from anyir.model.config import NetworkConfig
+from anyir.model.export import export_onnx
+from anyir.model.network import AnyIR
 from anyir.picture import write_image
 
 app = typer.Typer()
@@ -113,13 +118,119 @@ def test_existing_results_are_refused_before_any_work(data, tmp_path):
     assert (tmp_path / "results.md").read_text(encoding="utf-8").startswith("# Evaluation of identity")
 
 
-def test_interrupting_leaves_no_results(data, tmp_path, monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
+@pytest.fixture
+def interrupt_at(monkeypatch):
+    """interrupt_at(n): Ctrl-C while the n-th picture is restored; 0 for never. Gives the list of those restored."""
+    from anyir.evaluation import run
 
-    monkeypatch.setattr("anyir.evaluation.protocol.psnr", interrupt)
+    restored: list[float] = []
+
+    def interrupt_at(number):
+        def evaluate_set(pairs, evaluated, restore, *rest):
+            def counted(image):
+                if len(restored) + 1 == number:
+                    raise KeyboardInterrupt
+                restored.append(float(image.mean()))
+                return restore(image)
+
+            return original(pairs, evaluated, counted, *rest)
+
+        monkeypatch.setattr(run, "evaluate_set", evaluate_set)
+        return restored
+
+    original = run.evaluate_set
+    return interrupt_at
+
+
+def test_interrupting_at_the_first_picture_leaves_nothing(data, tmp_path, interrupt_at):
+    interrupt_at(1)
     assert command("--weights", "identity", "--data", data, "-o", tmp_path / "out").exit_code == 130
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_interrupted_evaluation_goes_on_where_it_stopped(data, darker, tmp_path, interrupt_at):
+    arguments = ["--weights", darker, "--data", data, "--conventions", "-o"]
+    interrupt_at(0)
+    assert command(*arguments, tmp_path / "whole").exit_code == 0
+    restored = interrupt_at(0)
+    everything = len(restored)
+    restored.clear()
+    interrupt_at(5)
+    out = tmp_path / "out"
+    stopped = command(*arguments, out).exception
+    assert isinstance(stopped, Interrupted) and "2 pictures done; the same command goes on" in str(stopped)
+    assert [path.name for path in out.iterdir()] == ["unfinished.jsonl"]
+    done = len(restored)
+    interrupt_at(0)
+    assert command(*arguments, out).exit_code == 0
+    assert len(restored) - done == everything - 4  # two noisy pictures, each restored with two kinds of noise
+    assert sorted(path.name for path in out.iterdir()) == ["results.json", "results.md"]
+    whole, resumed = (load_results(folder / "results.json") for folder in (tmp_path / "whole", out))
+    assert [(s.name, s.psnr, s.ssim, s.variants) for s in resumed.sets] == [
+        (s.name, s.psnr, s.ssim, s.variants) for s in whole.sets
+    ]
+
+
+def test_what_was_begun_with_other_settings_is_not_gone_on_with(data, darker, tmp_path, interrupt_at):
+    out = tmp_path / "out"
+    interrupt_at(3)
+    assert isinstance(command("--weights", darker, "--data", data, "-o", out).exception, Interrupted)
+    interrupt_at(0)
+    error = failure("--weights", darker, "--data", data, "-o", out, "--seed", "1")
+    assert isinstance(error, OutputError)
+    assert "unfinished.jsonl is of an evaluation with other conventions and settings" in str(error)
+    assert (
+        command("--weights", darker, "--data", data, "-o", out, "--seed", "1", "--overwrite").exit_code == 0
+    )
+    assert sorted(path.name for path in out.iterdir()) == ["results.json", "results.md"]
+
+
+def test_a_checkpoint_is_evaluated_by_pytorch_and_scores_what_its_export_does(data, tmp_path):
+    network = AnyIR(NetworkConfig(width=8, blocks=(1, 1, 1, 1), heads=(1, 1, 1, 1), refinement_blocks=1))
+    checkpoint = tmp_path / "mine.safetensors"
+    save_checkpoint(checkpoint, network.state_dict(), network.config, {"name": "mine"})
+    export_onnx(load_checkpoint(checkpoint), tmp_path / "mine.onnx")
+    found = []
+    for weights in (checkpoint, tmp_path / "mine.onnx"):
+        out = tmp_path / weights.suffix
+        done = command(
+            "--weights", weights, "--data", data, "--suite", "derain", "-o", out, "--device", "cpu"
+        )
+        assert done.exit_code == 0, done.output
+        found.append(load_results(out / "results.json"))
+    assert [each.settings["provider"] for each in found] == ["PyTorch on the CPU", "CPUExecutionProvider"]
+    assert [each.weights["name"] for each in found] == ["mine", "mine"]
+    assert found[0].sets[0].psnr == pytest.approx(found[1].sets[0].psnr, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_engines_and_threads_agree_on_the_shipped_weights(data_dir, tmp_path):
+    """Two of each kind of picture; single precision of ONNX Runtime and PyTorch, one thread and two."""
+    scores = []
+    for name, options in enumerate((["--threads", "1"], ["--threads", "2"], ["--engine", "torch"])):
+        out = tmp_path / f"{name}"
+        arguments = [
+            "--data",
+            data_dir,
+            "--set",
+            "haze-partial",
+            "--set",
+            "blur-partial",
+            "-o",
+            out,
+            *options,
+        ]
+        assert command(*arguments).exit_code == 0
+        scores.append([each.psnr for each in load_results(out / "results.json").sets])
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+    assert scores[0] == pytest.approx(scores[2], abs=1e-3)
+
+
+def test_conventions_are_a_table_of_their_own(data, darker, tmp_path):
+    done = command("--weights", darker, "--data", data, "--suite", "derain", "--conventions", "-o", tmp_path)
+    assert "under other conventions" in done.stdout
+    assert "on Y, Gaussian, rounded" in (tmp_path / "results.md").read_text(encoding="utf-8")
+    assert "under other conventions" not in command("--weights", darker, "--data", data).stdout
 
 
 @pytest.mark.parametrize(
@@ -130,6 +241,7 @@ def test_interrupting_leaves_no_results(data, tmp_path, monkeypatch):
         (["--suite", "lowlight"], DataError, r"none of the sets asked for; .*eval15"),
         (["--noise-rounding", "up"], UsageError, "'round' or 'truncate'"),
         (["--tile", "big"], UsageError, "--tile 'big'"),
+        (["--engine", "steam"], UsageError, "--engine 'steam': must be 'auto', 'onnx' or 'torch'"),
     ],
 )
 def test_impossible_requests(data, arguments, kind, message):

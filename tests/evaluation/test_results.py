@@ -146,14 +146,41 @@ def test_the_table_marks_what_does_not_compare():
         "32.00 / 0.8750",
         "30.00 to 35.00",
         "+10.00",
+        "0",
         "1.5",
         "0.04",
     ]
-    assert "\\*" not in lines[3] and " – |" in lines[3]  # official; no interval from one image
-    assert lines[4].split("|")[3].strip() == "–"
-    assert len({len(line) for line in lines[:5]}) == 1
-    assert lines[-1] == "Not found: gopro (looked for GoPro/{input,target})."
+    assert "\\*" not in lines[4] and " – |" in lines[4]  # official; no interval from one image
+    assert lines[5].split("|")[3].strip() == "–"
+    assert len({len(line) for line in lines[:6]}) == 1
+    assert [cell.strip() for cell in lines[3].split("|")[1:4]] == [
+        "GoPro",
+        "0 of 1111",
+        "–",
+    ]  # asked for, absent
+    assert "Not found: gopro (looked for GoPro/{input,target})." in lines
     assert not any(line.startswith("\\*") for line in table(results(LOW)))
+
+
+def test_the_table_says_where_harm_was_done():
+    spoilt = replace(RAIN, images=(image("1", 20, 19.5), image("2", 22, 35), image("3", 24, 21)))
+    assert [each.name for each in spoilt.harmed] == ["3", "1"]
+    lines = table(results(spoilt, LOW, CLEAN))
+    assert lines[2].split("|")[7].strip() == "2"
+    assert "Rain100L: 2 of 3 came back worse than they went in, 3 by 3.00 dB." in lines
+    assert "Clean: against themselves, 70.00 dB on average and 40.00 dB at worst (a)." in lines
+    assert not any("LOL" in line for line in lines[7:])
+
+
+def test_variants_are_averaged_and_shown_where_every_picture_has_them():
+    scored = [replace(each, variants={"y": Score(each.restored.psnr + 2, 0.9)}) for each in RAIN.images]
+    rain = replace(RAIN, images=tuple(scored))
+    assert rain.variants == {"y": Score(34, pytest.approx(0.9))}
+    assert replace(RAIN, images=(*scored[:2], RAIN.images[2])).variants == {}
+    document = markdown(results(rain, LOW))
+    rows = [line for line in document.splitlines() if line.startswith("| Rain100L  ")]
+    assert "| 34.00 / 0.9000 |" in rows[-1] and "on Y: PSNR and SSIM on the luma" in document
+    assert "other conventions" not in markdown(results(RAIN))
 
 
 def test_the_document_says_how_it_was_made():

@@ -4,31 +4,47 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
+from anyir.apps.console import Interrupted
 from anyir.apps.extras import require_extra
 from anyir.apps.options import tile_size
-from anyir.errors import DataError, OutputError, UsageError
+from anyir.errors import OutputError, UsageError
 from anyir.files import make_folder
 
 if TYPE_CHECKING:
-    from anyir.data.layouts import Example
+    from anyir.evaluation.journal import Journal
     from anyir.evaluation.protocol import Protocol, Restore
     from anyir.evaluation.results import ImageResult, Results, SetResult
+    from anyir.evaluation.run import Found, Listener
     from anyir.evaluation.sets import EvaluationSet
     from anyir.inference.engine import Device
     from anyir.inference.tiles import TileSize
 
-    OnImage = Callable[[ImageResult], None]
-    OnSet = Callable[[SetResult], None]
-
 IDENTITY: Final = "identity"
 RESULT_FILES: Final = ("results.json", "results.md")
+UNFINISHED: Final = "unfinished.jsonl"
+
+
+@dataclass(frozen=True)
+class _Contender:
+    """What is evaluated.
+
+    Attributes:
+        weights: "name" and "sha256", for the results file.
+        restore: degraded → restored image.
+        provider: what really runs it; None for the identity.
+    """
+
+    weights: Mapping[str, str | None]
+    restore: Restore
+    provider: str | None
 
 
 def evaluate(
@@ -37,7 +53,11 @@ def evaluate(
     ],
     weights: Annotated[
         str,
-        typer.Option(metavar="NAME|FILE", help="What to evaluate; 'identity': the degraded input itself."),
+        typer.Option(
+            metavar="NAME|FILE",
+            help="What to evaluate: weights of anyir, a checkpoint, any ONNX restorer, or 'identity': the degraded "
+            "input itself.",
+        ),
     ] = "default",
     suite: Annotated[
         str, typer.Option(help="three, five, denoise, derain, dehaze, deblur, lowlight or all.")
@@ -48,8 +68,16 @@ def evaluate(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="OUT", help="Folder for the results."),
+        typer.Option(
+            "-o", "--output", metavar="OUT", help="Folder for the results; an interrupted run goes on there."
+        ),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|onnx|torch", help="What runs the network; auto: PyTorch for a checkpoint."
+        ),
+    ] = "auto",
     tile: Annotated[str, typer.Option(metavar="auto|N", help="Side of a tile in pixels.")] = "auto",
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to run the network.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
@@ -57,61 +85,83 @@ def evaluate(
     noise_rounding: Annotated[
         str, typer.Option(metavar="round|truncate", help="How noisy values become 8-bit; papers truncate.")
     ] = "round",
+    variants: Annotated[
+        bool,
+        typer.Option(
+            "--conventions", help="Score also as other papers do: on Y, rounded, Gaussian SSIM, ..."
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results in OUT.")] = False,
 ) -> None:
     """Measure PSNR and SSIM on the standard test sets, by the protocol of the papers."""
     require_extra("train", ("skimage",), "evaluate")
     from anyir.evaluation.protocol import conventions
-    from anyir.evaluation.report import table
+    from anyir.evaluation.report import table, variants_table
     from anyir.evaluation.results import Results, library_versions
+    from anyir.evaluation.run import find_sets
     from anyir.evaluation.sets import select_sets
 
-    protocol = _protocol(seed, noise_rounding)
+    protocol = _protocol(seed, noise_rounding, variants)
     side = tile_size(tile)
-    found, absent = _find(data, select_sets(suite, only or ()))
+    found = find_sets(data, select_sets(suite, only or ()))
     if output is not None:
         _prepare(output, overwrite)
-    restore, about, ran = _restore_function(weights, device, side, threads)
-    sets = _evaluate_all(found, restore, protocol)
-    results = Results(
-        command=_command(
-            {
-                "--weights": weights,
-                "--data": data,
-                "--suite": suite,
-                "--set": only,
-                "--tile": tile,
-                "--device": device,
-                "--threads": threads,
-                "--seed": seed,
-                "--noise-rounding": noise_rounding,
-                "-o": output,
-            }
-        ),
-        weights=about,
-        settings={
-            "suite": suite,
-            "tile": tile,
-            "device": device,
-            "threads": threads,
-            "provider": ran,
-            "seed": seed,
-        },
-        conventions=conventions(protocol),
-        versions=library_versions(),
-        sets=sets,
-        absent=absent,
-    )
-    if output is not None:
-        _write(results, output)
+    contender = _contender(weights, engine, device, side, threads)
+    settings: dict[str, str | int | None] = {
+        "suite": suite,
+        "engine": engine,
+        "tile": tile,
+        "device": device,
+        "threads": threads,
+        "provider": contender.provider,
+        "seed": seed,
+    }
+    words, versions = conventions(protocol), library_versions()
+    about = {
+        "weights": dict(contender.weights),
+        "settings": settings,
+        "conventions": words,
+        "variants": variants,
+        "versions": versions,
+    }
+    with _journal(output, about) as journal:
+        sets = _evaluate(found, contender.restore, protocol, journal)
+        results = Results(
+            command=_command(
+                {
+                    "--weights": weights,
+                    "--data": data,
+                    "--suite": suite,
+                    "--set": only,
+                    "--engine": engine,
+                    "--tile": tile,
+                    "--device": device,
+                    "--threads": threads,
+                    "--seed": seed,
+                    "--noise-rounding": noise_rounding,
+                    "--conventions": variants,
+                    "-o": output,
+                }
+            ),
+            weights=contender.weights,
+            settings=settings,
+            conventions=words,
+            versions=versions,
+            sets=sets,
+            absent=found.absent,
+        )
+        if output is not None:
+            _write(results, output)
     print("\n".join(table(results)))
+    if variants:
+        print("\n" + "\n".join(variants_table(results)))
 
 
-def _protocol(seed: int, noise_rounding: str) -> Protocol:
+def _protocol(seed: int, noise_rounding: str, variants: bool) -> Protocol:
     from anyir.evaluation.protocol import NoiseRounding, Protocol
 
     try:
-        return Protocol(seed, NoiseRounding(noise_rounding))
+        return Protocol(seed, NoiseRounding(noise_rounding), variants)
     except ValueError:
         raise UsageError(f"--noise-rounding {noise_rounding!r}: must be 'round' or 'truncate'") from None
 
@@ -122,39 +172,40 @@ def _prepare(output: Path, overwrite: bool) -> None:
     if existing and not overwrite:
         raise OutputError(f"{existing[0]} exists already; give --overwrite or another folder")
     make_folder(output)
+    if overwrite:
+        (output / UNFINISHED).unlink(missing_ok=True)
 
 
-def _find(
-    data: Path, selected: Sequence[EvaluationSet]
-) -> tuple[list[tuple[EvaluationSet, tuple[Example, ...]]], dict[str, str]]:
-    from anyir.evaluation.sets import find_pairs, whereabouts
+def _contender(weights: str, engine: str, device: str, tile: TileSize, threads: int | None) -> _Contender:
+    """What is evaluated.
 
-    found: list[tuple[EvaluationSet, tuple[Example, ...]]] = []
-    absent: dict[str, str] = {}
-    for each in selected:
-        pairs = find_pairs(data, each)
-        if pairs is None:
-            absent[each.name] = whereabouts(each)
-        else:
-            found.append((each, pairs))
-    if not found:
-        looked_for = "; ".join(f"{name} in {where}" for name, where in absent.items())
-        raise DataError(f"{data} holds none of the sets asked for; looked for {looked_for}")
-    return found, absent
-
-
-def _restore_function(
-    weights: str, device: str, tile: TileSize, threads: int | None
-) -> tuple[Restore, dict[str, str | None], str | None]:
-    """What is evaluated, what its results file says of it, and the provider that runs it."""
+    Raises:
+        UsageError, WeightsError, EngineUnavailable: as the engines'.
+    """
+    if engine not in ("auto", "onnx", "torch"):
+        raise UsageError(f"--engine {engine!r}: must be 'auto', 'onnx' or 'torch'")
     if weights == IDENTITY:
-        return lambda image: image, {"name": IDENTITY, "sha256": None}, None
+        return _Contender({"name": IDENTITY, "sha256": None}, lambda image: image, None)
     from anyir.inference import Restorer, resolve
 
-    file = resolve(weights)
-    device = cast("Device", device)  # Restorer checks it, at run time too
-    restorer = Restorer(file.path, device=device, tile=tile, threads=threads)
-    return restorer, {"name": file.name, "sha256": _sha256(file.path)}, restorer.provider
+    if engine == "torch" or (engine == "auto" and weights.lower().endswith(".safetensors")):
+        from anyir.inference import default_name
+        from anyir.model.checkpoint import find_checkpoint
+        from anyir.model.engine import TorchEngine
+
+        path = find_checkpoint(default_name() if weights == "default" else weights)
+        runs = TorchEngine(path, cast("Device", device), threads)
+        restorer = Restorer(path.stem, tile=tile, engine=runs)
+    else:
+        file = resolve(weights)
+        path = file.path
+        restorer = Restorer(
+            path if file.facts is None else file.name,
+            device=cast("Device", device),
+            tile=tile,
+            threads=threads,
+        )
+    return _Contender({"name": restorer.name, "sha256": _sha256(path)}, restorer, restorer.provider)
 
 
 def _sha256(path: Path) -> str:
@@ -163,26 +214,40 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _evaluate_all(
-    found: Sequence[tuple[EvaluationSet, tuple[Example, ...]]], restore: Restore, protocol: Protocol
-) -> tuple[SetResult, ...]:
-    from anyir.evaluation.protocol import evaluate_set
+@contextmanager
+def _journal(output: Path | None, about: Mapping[str, object]) -> Generator[Journal | None]:
+    """The journal in OUT, gone once everything is written; kept with what is done where something stops us."""
+    if output is None:
+        yield None
+        return
+    from anyir.evaluation.journal import Journal
 
-    results: list[SetResult] = []
-    with _progress(sum(len(pairs) for _, pairs in found)) as (begin, on_image, end):
-        for each, pairs in found:
-            begin(each.title)
-            results.append(evaluate_set(pairs, each, restore, protocol, on_image))
-            end(results[-1])
-    return tuple(results)
+    journal = Journal(output / UNFINISHED, about)
+    try:
+        yield journal
+    except BaseException as stop:
+        if not len(journal):
+            journal.remove()
+        elif isinstance(stop, KeyboardInterrupt):
+            raise Interrupted(
+                f"interrupted with {len(journal)} pictures done; the same command goes on from there"
+            ) from None
+        raise
+    journal.remove()
+
+
+def _evaluate(
+    found: Found, restore: Restore, protocol: Protocol, journal: Journal | None
+) -> tuple[SetResult, ...]:
+    from anyir.evaluation.run import evaluate_sets
+
+    with _progress(found.pictures) as listener:
+        return evaluate_sets(found, restore, protocol, listener, journal)
 
 
 @contextmanager
-def _progress(total: int) -> Generator[tuple[Callable[[str], None], OnImage, OnSet]]:
-    """A bar where a terminal shows it, and a line for each set; on the error stream, not among the table.
-
-    Yields: what to call with a set's title before it, after each image, and with a set's result.
-    """
+def _progress(total: int) -> Generator[Listener]:
+    """A bar where a terminal shows it, and a line for each set; on the error stream, not among the table."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -190,11 +255,18 @@ def _progress(total: int) -> Generator[tuple[Callable[[str], None], OnImage, OnS
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
-        yield (
-            lambda title: bar.update(task, description=title),
-            lambda image: bar.advance(task),
-            lambda result: console.print(_line(result), markup=False, highlight=False, soft_wrap=True),
-        )
+
+        class Shown:
+            def begin(self, evaluated: EvaluationSet) -> None:
+                bar.update(task, description=evaluated.title)
+
+            def image(self, image: ImageResult) -> None:
+                bar.advance(task)
+
+            def end(self, result: SetResult) -> None:
+                console.print(_line(result), markup=False, highlight=False, soft_wrap=True)
+
+        yield Shown()
 
 
 def _line(result: SetResult) -> str:
@@ -209,7 +281,10 @@ def _command(options: Mapping[str, object]) -> str:
     for option, value in options.items():
         values: Sequence[object] = value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType]
         for each in values:
-            words += [] if each is None else [option, str(each)]
+            if isinstance(each, bool):
+                words += [option] if each else []
+            elif each is not None:
+                words += [option, str(each)]
     return shlex.join(words)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from time import perf_counter
 from typing import Final
@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from anyir.data.crops import centre
 from anyir.data.layouts import Example
 from anyir.errors import DataError, ShapeMismatch
+from anyir.evaluation.journal import Journal
 from anyir.evaluation.metrics import psnr, ssim
 from anyir.evaluation.results import RESAMPLINGS, ImageResult, Score, SetResult
 from anyir.evaluation.sets import EvaluationSet
+from anyir.evaluation.variants import measured
 from anyir.picture import read_image
 
 Restore = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -41,6 +43,11 @@ class NoiseRounding(str, Enum):
     TRUNCATE = "truncate"
     """Towards zero, as the public code of this family does: 0.47 grey levels darker on average."""
 
+    @property
+    def other(self) -> NoiseRounding:
+        """The one that this is not."""
+        return NoiseRounding.ROUND if self is NoiseRounding.TRUNCATE else NoiseRounding.TRUNCATE
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -49,10 +56,13 @@ class Protocol:
     Attributes:
         seed: of the noise.
         noise_rounding: how noisy values become 8-bit ones.
+        variants: whether every picture is also scored under other papers' conventions
+            (:data:`anyir.evaluation.variants.VARIANTS`).
     """
 
     seed: int = 0
     noise_rounding: NoiseRounding = NoiseRounding.ROUND
+    variants: bool = False
 
 
 def conventions(protocol: Protocol) -> dict[str, str]:
@@ -109,6 +119,7 @@ def evaluate_set(
     restore: Restore,
     protocol: Protocol,
     on_image: Callable[[ImageResult], None] | None = None,
+    journal: Journal | None = None,
 ) -> SetResult:
     """Restore and score every picture of a set, in the order given.
 
@@ -118,14 +129,20 @@ def evaluate_set(
         restore: what is evaluated. One that returns its very argument (the identity) is scored once.
         protocol: seed and rounding of noise.
         on_image: called after each picture.
+        journal: of an evaluation that was interrupted: what it holds is not done again, what is done is added.
 
     Raises:
+        OutputError: the journal cannot be written.
         DataError: a pair differs in size, or a picture is too small; the message names the file.
         PictureError: a picture cannot be read.
     """
     images: list[ImageResult] = []
     for pair in pairs:
-        images.append(_evaluate_image(pair, evaluated, restore, protocol))
+        known = None if journal is None else journal.find(evaluated.name, pair)
+        image = known or _evaluate_image(pair, evaluated, restore, protocol)
+        if journal is not None and known is None:
+            journal.add(evaluated.name, pair, image)
+        images.append(image)
         if on_image is not None:
             on_image(images[-1])
     return SetResult(
@@ -141,11 +158,7 @@ def evaluate_set(
 def _evaluate_image(
     pair: Example, evaluated: EvaluationSet, restore: Restore, protocol: Protocol
 ) -> ImageResult:
-    clean_levels, degraded_levels = _load(pair)
-    if evaluated.sigma_255 is not None:
-        generator = noise_generator(protocol.seed, pair.name, evaluated.sigma_255)
-        degraded_levels = add_noise(clean_levels, evaluated.sigma_255, generator, protocol.noise_rounding)
-    clean, degraded = _to_unit(clean_levels), _to_unit(degraded_levels)
+    clean, degraded = load_pair(pair, evaluated, protocol)
 
     started = perf_counter()
     restored = restore(degraded)
@@ -159,8 +172,28 @@ def _evaluate_image(
         restored_score = degraded_score
     else:
         restored_score = _score(np.clip(restored, 0, 1), clean)
+    variants = _variants(np.clip(restored, 0, 1), clean) if protocol.variants else {}
+    if protocol.variants and evaluated.sigma_255 is not None:
+        other = replace(protocol, noise_rounding=protocol.noise_rounding.other)
+        degraded = load_pair(pair, evaluated, other)[1]
+        variants["truncated-noise"] = _score(np.clip(restore(degraded), 0, 1), clean)
     height, width = clean.shape[:2]
-    return ImageResult(pair.name, height, width, degraded_score, restored_score, seconds)
+    return ImageResult(pair.name, height, width, degraded_score, restored_score, seconds, variants)
+
+
+def load_pair(
+    pair: Example, evaluated: EvaluationSet, protocol: Protocol
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A clean image and its degraded one as they are evaluated: cropped, with the set's noise, in [0, 1].
+
+    Raises:
+        DataError, PictureError: as :func:`evaluate_set`.
+    """
+    clean, degraded = _load(pair)
+    if evaluated.sigma_255 is not None:
+        generator = noise_generator(protocol.seed, pair.name, evaluated.sigma_255)
+        degraded = add_noise(clean, evaluated.sigma_255, generator, protocol.noise_rounding)
+    return _to_unit(clean), _to_unit(degraded)
 
 
 def _load(pair: Example) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -181,4 +214,12 @@ def _to_unit(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _score(image: NDArray[np.float32], clean: NDArray[np.float32]) -> Score:
-    return Score(psnr=min(psnr(image, clean), PSNR_CAP), ssim=ssim(image, clean))
+    return _capped(Score(psnr(image, clean), ssim(image, clean)))
+
+
+def _variants(restored: NDArray[np.float32], clean: NDArray[np.float32]) -> dict[str, Score]:
+    return {name: _capped(score) for name, score in measured(restored, clean).items()}
+
+
+def _capped(score: Score) -> Score:
+    return replace(score, psnr=min(score.psnr, PSNR_CAP))

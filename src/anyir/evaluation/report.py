@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from anyir.evaluation.results import Results, SetResult
+from anyir.evaluation.sets import SETS
+from anyir.evaluation.variants import VARIANTS
 
 _HEADINGS = (
     "set",
@@ -11,6 +15,7 @@ _HEADINGS = (
     "restored PSNR / SSIM",
     "95 % interval",
     "gain",
+    "harmed",
     "seconds",
     "MP/s",
 )
@@ -25,6 +30,7 @@ def markdown(results: Results) -> str:
         "",
         *table(results),
         "",
+        *([*variants_table(results), ""] if any(each.variants for each in results.sets) else []),
         "## How it was made",
         "",
         f"    {results.command}",
@@ -38,22 +44,50 @@ def markdown(results: Results) -> str:
 
 
 def table(results: Results) -> list[str]:
-    """The lines of the table and its notes: PSNR in dB on RGB; a star where papers do not compare."""
-    rows = [_HEADINGS, *(_row(result) for result in results.sets)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    lines = [_line(row, widths) for row in rows]
-    rule = ["-" * width if column == 0 else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
-    lines.insert(1, f"| {' | '.join(rule)} |")
+    """The lines of the table and its notes: PSNR in dB on RGB; a star where papers do not compare.
+
+    Sets that were asked for and are not there have a row too, so that nobody takes a part for the whole.
+    """
+    rows = {result.name: _row(result) for result in results.sets}
+    rows |= {name: _absent(name) for name in results.absent}
+    lines = aligned([_HEADINGS, *(rows[name] for name in SETS if name in rows)])
     notes: list[str] = []
     if any(not result.official for result in results.sets):
         notes.append("\\* part of a set, or not its official pictures: not to be compared with papers.")
     notes += [f"Not found: {name} (looked for {where})." for name, where in results.absent.items()]
-    for note in notes:
+    notes += [_harm(result) for result in results.sets]
+    for note in filter(None, notes):
         lines += ["", note]
     return lines
 
 
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+def variants_table(results: Results) -> list[str]:
+    """The lines of a table of the same restored pictures under other papers' conventions, and what these are."""
+    names = [name for name in VARIANTS if any(name in result.variants for result in results.sets)]
+    rows = [("set", "this protocol", *(VARIANTS[name].title for name in names))]
+    for result in results.sets:
+        scores = result.variants
+        cells = (_score(scores[n].psnr, scores[n].ssim) if n in scores else "–" for n in names)
+        rows.append((result.title, _score(result.psnr, result.ssim), *cells))
+    notes = [f"- {VARIANTS[name].title}: {VARIANTS[name].words}." for name in names]
+    return [
+        "The same restored pictures under other conventions, PSNR / SSIM:",
+        "",
+        *aligned(rows),
+        "",
+        *notes,
+    ]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table, the first row its head, the columns as wide as they need; all but the first to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    rule = ["-" * width if column == 0 else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
+    lines = [_line(row, widths) for row in rows]
+    return [lines[0], f"| {' | '.join(rule)} |", *lines[1:]]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     padded = [
         cell.ljust(width) if column == 0 else cell.rjust(width)
         for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
@@ -71,8 +105,30 @@ def _row(result: SetResult) -> tuple[str, ...]:
         _score(result.psnr, result.ssim),
         "–" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}",
         "–" if result.gain is None else f"{result.gain:+.2f}",
+        "–" if result.gain is None else f"{len(result.harmed)}",
         f"{result.seconds:.1f}",
         "–" if speed is None else f"{speed:.2f}",
+    )
+
+
+def _absent(name: str) -> tuple[str, ...]:
+    return (SETS[name].title, f"0 of {SETS[name].expected}", *["–"] * (len(_HEADINGS) - 2))
+
+
+def _harm(result: SetResult) -> str:
+    """What was made worse, and by how much at worst; empty where nothing was."""
+    if result.task == "clean":
+        worst = result.worst
+        return (
+            f"{result.title}: against themselves, {result.psnr:.2f} dB on average and "
+            f"{worst.restored.psnr:.2f} dB at worst ({worst.name})."
+        )
+    if not result.harmed:
+        return ""
+    worst = result.harmed[0]
+    return (
+        f"{result.title}: {len(result.harmed)} of {len(result.images)} came back worse than they went in, "
+        f"{worst.name} by {-(worst.gain or 0):.2f} dB."
     )
 
 

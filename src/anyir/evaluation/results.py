@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
@@ -43,6 +43,8 @@ class ImageResult:
         degraded: score of the input; None where the input is the clean picture itself.
         restored: score of the output.
         seconds: that restoring took, reading and scoring not included; 0 where nothing ran (the identity).
+        variants: the restored image's score under other conventions, by name
+            (:data:`anyir.evaluation.variants.VARIANTS`); empty where they were not asked for.
     """
 
     name: str
@@ -51,6 +53,12 @@ class ImageResult:
     degraded: Score | None
     restored: Score
     seconds: float
+    variants: Mapping[str, Score] = field(default_factory=dict)
+
+    @property
+    def gain(self) -> float | None:
+        """PSNR gained over the input, dB; None where the input is the clean picture itself."""
+        return None if self.degraded is None else self.restored.psnr - self.degraded.psnr
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,29 @@ class SetResult:
     def gain(self) -> float | None:
         """Mean PSNR gained over the input, dB."""
         return None if self.input_psnr is None else self.psnr - self.input_psnr
+
+    @property
+    def harmed(self) -> tuple[ImageResult, ...]:
+        """The images that came back worse than they went in, the worst first."""
+        losses = [image for image in self.images if image.gain is not None and image.gain < 0]
+        return tuple(sorted(losses, key=lambda image: image.gain or 0.0))
+
+    @property
+    def worst(self) -> ImageResult:
+        """The image with the lowest PSNR after restoration."""
+        return min(self.images, key=lambda image: image.restored.psnr)
+
+    @property
+    def variants(self) -> dict[str, Score]:
+        """Means under other conventions, over the images; of those that every image has."""
+        names = [name for name in self.images[0].variants if all(name in i.variants for i in self.images)]
+        return {
+            name: Score(
+                fmean(image.variants[name].psnr for image in self.images),
+                fmean(image.variants[name].ssim for image in self.images),
+            )
+            for name in names
+        }
 
     @property
     def psnr_interval(self) -> tuple[float, float] | None:
@@ -187,11 +218,15 @@ def _set_to_json(result: SetResult) -> dict[str, Any]:
         "psnr_interval": None if interval is None else [_rounded(bound) for bound in interval],
         "seconds": _rounded(result.seconds),
         "megapixels_per_second": _rounded(result.megapixels_per_second),
-        "images": [_image_to_json(image) for image in result.images],
+        "harmed": len(result.harmed),
+        "worst_psnr": _rounded(result.worst.restored.psnr),
+        "variants": {name: asdict(score) for name, score in result.variants.items()},
+        "images": [image_to_json(image) for image in result.images],
     }
 
 
-def _image_to_json(image: ImageResult) -> dict[str, Any]:
+def image_to_json(image: ImageResult) -> dict[str, Any]:
+    """One picture's part of the results file, and the journal's."""
     return {
         "name": image.name,
         "height": image.height,
@@ -199,6 +234,7 @@ def _image_to_json(image: ImageResult) -> dict[str, Any]:
         "degraded": None if image.degraded is None else asdict(image.degraded),
         "restored": asdict(image.restored),
         "seconds": _rounded(image.seconds),
+        "variants": {name: asdict(score) for name, score in image.variants.items()},
     }
 
 
@@ -243,11 +279,16 @@ def _set_from_json(name: str, values: Mapping[str, Any]) -> SetResult:
         task=values["task"],
         official=values["official"],
         expected=values["expected"],
-        images=tuple(_image_from_json(image) for image in values["images"]),
+        images=tuple(image_from_json(image) for image in values["images"]),
     )
 
 
-def _image_from_json(values: Mapping[str, Any]) -> ImageResult:
+def image_from_json(values: Mapping[str, Any]) -> ImageResult:
+    """What :func:`image_to_json` wrote.
+
+    Raises:
+        KeyError, TypeError: it is something else.
+    """
     degraded = values["degraded"]
     return ImageResult(
         name=values["name"],
@@ -256,6 +297,7 @@ def _image_from_json(values: Mapping[str, Any]) -> ImageResult:
         degraded=None if degraded is None else Score(**degraded),
         restored=Score(**values["restored"]),
         seconds=values["seconds"],
+        variants={name: Score(**score) for name, score in values.get("variants", {}).items()},
     )
 
 
