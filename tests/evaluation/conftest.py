@@ -7,6 +7,51 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from anyir.evaluation.results import ImageResult, Results, Score, SetResult
+from anyir.evaluation.sets import SETS
+
+
+@pytest.fixture
+def make_set():
+    """make_set(name, psnr, ssim, pictures, seconds, **changes) → a set; by default whole, its PSNRs ±1 dB about psnr.
+
+    A picture takes ``seconds``. The degraded pictures have 20 dB and 0.5.
+    """
+
+    def make(name, psnr, ssim=0.9, pictures=None, seconds=0.25, **changes):
+        expected = SETS[name].expected
+        count = expected if pictures is None else pictures
+        images = tuple(
+            ImageResult(
+                f"{number:03}",
+                100,
+                200,
+                Score(20, 0.5),
+                Score(psnr + (2 * number + 1 - count) / count, ssim),
+                seconds,
+            )
+            for number in range(count)
+        )
+        facts = {"title": SETS[name].title, "task": SETS[name].task, "expected": expected}
+        return SetResult(
+            name=name,
+            images=images,
+            **{**facts, "official": SETS[name].official and count == expected, **changes},
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_results():
+    """make_results(set, ..., name=..., **changes) → results of weights that no release has."""
+
+    def make(*sets, name="mine", sha256="ab" * 32, **changes):
+        facts = {"command": "anyir evaluate", "settings": {}, "conventions": {}, "versions": {}, "absent": {}}
+        return Results(weights={"name": name, "sha256": sha256}, sets=sets, **{**facts, **changes})
+
+    return make
+
 
 @pytest.fixture
 def make_onnx(tmp_path):

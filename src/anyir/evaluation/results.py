@@ -21,6 +21,9 @@ FORMAT: Final = 1
 RESAMPLINGS: Final = 2000
 """Bootstrap means behind an interval."""
 
+IDENTITY: Final = "identity"
+"""The name in :attr:`Results.weights` of no network at all: the degraded input, evaluated in place of an output."""
+
 _MEANS: Final = ("input_psnr", "input_ssim", "psnr", "ssim")
 
 

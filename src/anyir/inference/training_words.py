@@ -32,11 +32,11 @@ def trained_on(training: Mapping[str, Any]) -> str | None:
     not say. None where nothing is known.
     """
     runs = list(_runs(training))
-    counts = [run.get("samples") for run in runs]
+    counts = [run["samples"] for run in runs if _is_number(run.get("samples"))]
     words = [f"recipe {training['recipe']}"] if "recipe" in training else []
-    if counts and all(_is_number(count) for count in counts):
+    if counts and len(counts) == len(runs):
         several = f" in {len(runs)} runs" if len(runs) > 1 else ""
-        words.append(f"{sum(counts):,} samples{several}")  # pyright: ignore[reportArgumentType] - numbers, as checked
+        words.append(f"{sum(counts):,} samples{several}")
     words += _pictures(as_mapping(training.get("data")))
     return ", ".join(words) or None
 
