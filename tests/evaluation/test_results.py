@@ -9,6 +9,7 @@ import pytest
 from anyir.errors import DataError
 from anyir.evaluation.report import markdown, table
 from anyir.evaluation.results import (
+    EvaluatedModel,
     ImageResult,
     Results,
     Score,
@@ -75,6 +76,29 @@ def test_a_results_file_comes_back_as_it_was(tmp_path, monkeypatch):
     path.write_text(to_json(made), encoding="utf-8")
     assert load_results(path.relative_to(tmp_path)) == replace(made, source="runs/results.json")
     assert load_results(path).source == "results.json"  # no absolute path gets into a header
+
+
+def test_what_is_known_of_the_model_comes_back(tmp_path):
+    model = EvaluatedModel(993_699, 3_129_778_176, "recipe derain, 200 pictures", 2_941_759, 61_000_000)
+    path = tmp_path / "results.json"
+    path.write_text(to_json(replace(results(RAIN), model=model)), encoding="utf-8")
+    assert load_results(path).model == model
+    assert json.loads(path.read_text(encoding="utf-8"))["model"]["peak_memory_224_bytes"] == 61_000_000
+
+
+def test_files_from_before_models_were_described_are_read(tmp_path):
+    content = json.loads(to_json(results(RAIN)))
+    assert content.pop("model") is None
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(content))
+    assert load_results(path) == replace(results(RAIN), source="results.json")
+
+
+def test_a_model_with_an_unknown_key_is_damage(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text(to_json(results(RAIN)).replace('"model": null', '"model": {"params": 3}'))
+    with pytest.raises(DataError, match="damaged"):
+        load_results(path)
 
 
 def test_json_holds_means_for_other_readers_and_every_image():

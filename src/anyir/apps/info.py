@@ -96,31 +96,14 @@ def _describe_network(parameters: object, macs_224: object, network: Mapping[str
 
 def _describe_training(training: Mapping[str, Any], word: str = "trained") -> Iterator[str]:
     """One line a part of the training, the last part first: weights may start from others."""
-    if not training:
-        return
-    names = [("recipe", "recipe"), ("network", "network")]
-    parts = [f"{label} {training[key]}" for key, label in names if key in training]
-    parts += [
-        f"{training[key]:,} {key}"
-        for key in ("samples", "steps")
-        if isinstance(training.get(key), (int, float))
-    ]
-    if isinstance(training.get("minutes"), (int, float)):
-        parts.append(f"{training['minutes']:.0f} minutes")
-    if "device" in training:
-        parts.append(f"on {training['device']}")
-    if parts:
+    from anyir.inference.training_words import as_mapping, data_words, run_words
+
+    if parts := run_words(training):
         yield _line(word, ", ".join(parts))
-    yield from _describe_training(_mapping(training.get("started_from")), "  starting from")
-    if word == "trained":
-        yield from _describe_data(_mapping(training.get("data")))
-
-
-def _describe_data(data: Mapping[str, Any]) -> Iterator[str]:
-    sets = _mapping(data.get("sets"))
-    pictures = [f"{data['pictures']:,} pictures"] if isinstance(data.get("pictures"), int) else []
-    if pictures or sets:
-        yield _line("training data", ", ".join([*pictures, *(f"{name} {n}" for name, n in sets.items())]))
+    if started_from := as_mapping(training.get("started_from")):
+        yield from _describe_training(started_from, "  starting from")
+    if word == "trained" and (data := data_words(as_mapping(training.get("data")))):
+        yield _line("training data", ", ".join(data))
 
 
 def _describe_results(results: Mapping[str, Any]) -> Iterator[str]:

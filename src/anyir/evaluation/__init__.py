@@ -8,4 +8,9 @@ Needs scikit-image (``pip install 'anyir[train]'``), not PyTorch. Pictures are r
 - ``protocol``: crop, noise, and the scoring of a set; every convention has a name here.
 - ``results``: what an evaluation found, as typed data and as JSON.
 - ``report``: results as Markdown.
+- ``published``: the published numbers.
+- ``tables``: a table of methods as Markdown, CSV and JSON.
+- ``comparison``, ``cost``: such tables of results beside the published ones, of quality and of size, memory and time.
+- ``models``, ``peak_memory``: what those tables say of a model, and the measuring of its memory.
+- ``stats_figure``: the training samples of a recipe as a figure.
 """

@@ -21,6 +21,9 @@ FORMAT: Final = 1
 RESAMPLINGS: Final = 2000
 """Bootstrap means behind an interval."""
 
+IDENTITY: Final = "identity"
+"""The name in :attr:`Results.weights` of no network at all: the degraded input, evaluated in place of an output."""
+
 _MEANS: Final = ("input_psnr", "input_ssim", "psnr", "ssim")
 
 
@@ -151,6 +154,25 @@ class SetResult:
 
 
 @dataclass(frozen=True)
+class EvaluatedModel:
+    """What a table says of a model beside its results; None for what is not known.
+
+    Attributes:
+        parameters: number of learnt values.
+        macs_224: multiply-accumulates for one picture of 224×224.
+        trained_on: recipe, samples and pictures in a short sentence.
+        size_bytes: of the weight file.
+        peak_memory_224_bytes: that one inference at 224×224 took, see :mod:`anyir.evaluation.peak_memory`.
+    """
+
+    parameters: int | None = None
+    macs_224: int | None = None
+    trained_on: str | None = None
+    size_bytes: int | None = None
+    peak_memory_224_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Results:
     """One run of the evaluation.
 
@@ -163,6 +185,7 @@ class Results:
         sets: in the order of tables.
         absent: name of each set that was asked for and not found → where it was looked for.
         source: the file they were loaded from; None for results that were just made.
+        model: what is known of the model; None for the identity, and in files from before there was this.
     """
 
     command: str
@@ -173,6 +196,7 @@ class Results:
     sets: tuple[SetResult, ...]
     absent: Mapping[str, str]
     source: str | None = None
+    model: EvaluatedModel | None = None
 
 
 def bootstrap_interval(values: list[float], seed: int = 0) -> tuple[float, float] | None:
@@ -197,6 +221,7 @@ def to_json(results: Results) -> str:
         "anyir_evaluation": FORMAT,
         "command": results.command,
         "weights": dict(results.weights),
+        "model": None if results.model is None else asdict(results.model),
         "settings": dict(results.settings),
         "conventions": dict(results.conventions),
         "versions": dict(results.versions),
@@ -257,6 +282,7 @@ def load_results(path: Path) -> Results:
     if not isinstance(content, dict) or content.get("anyir_evaluation") != FORMAT:
         raise DataError(f"{path} is not a results file of 'anyir evaluate' in format {FORMAT}")
     try:
+        model = content.get("model")
         return Results(
             command=content["command"],
             weights=content["weights"],
@@ -267,6 +293,7 @@ def load_results(path: Path) -> Results:
             absent=content["absent"],
             # A header travels: a relative path means something to its readers, somebody's folders do not.
             source=path.name if path.is_absolute() else path.as_posix(),
+            model=None if model is None else EvaluatedModel(**model),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is damaged: {error!r}; evaluate again") from error
