@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -20,6 +21,12 @@ from anyir.model.config import NetworkConfig
 from anyir.model.export import export_onnx
 from anyir.model.network import AnyIR
 from anyir.picture import write_image
+
+WRITTEN = {
+    *("results.json", "results.md", "tables.md"),
+    *(f"tables-{name}.{kind}" for name in ("complexity", "times") for kind in ("csv", "json")),
+}
+"""What every evaluation leaves behind."""
 
 app = typer.Typer()
 app.command()(evaluate)
@@ -80,7 +87,9 @@ def test_a_network_is_scored_and_its_results_written(data, darker, tmp_path):
     assert "gopro" in results.absent and "rain100l" not in results.absent
     document = (out / "results.md").read_text(encoding="utf-8")
     assert "Rain100L" in done.stdout and done.stdout.strip() in document
-    assert sorted(path.name for path in out.iterdir()) == ["results.json", "results.md"]
+    assert {path.name for path in out.iterdir()} == WRITTEN | {
+        f"tables-{name}.{kind}" for name in ("three", "five", "single") for kind in ("csv", "json")
+    }
 
 
 def test_the_recorded_command_repeats_the_run(data, tmp_path):
@@ -159,12 +168,12 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(data, darker, tmp_pa
     out = tmp_path / "out"
     stopped = command(*arguments, out).exception
     assert isinstance(stopped, Interrupted) and "2 pictures done; the same command goes on" in str(stopped)
-    assert [path.name for path in out.iterdir()] == ["unfinished.jsonl"]
+    assert [path.name for path in out.iterdir()] == ["results.unfinished"]
     done = len(restored)
     interrupt_at(0)
     assert command(*arguments, out).exit_code == 0
     assert len(restored) - done == everything - 4  # two noisy pictures, each restored with two kinds of noise
-    assert sorted(path.name for path in out.iterdir()) == ["results.json", "results.md"]
+    assert {path.name for path in out.iterdir()} >= WRITTEN and not list(out.glob("*.unfinished"))
     whole, resumed = (load_results(folder / "results.json") for folder in (tmp_path / "whole", out))
     assert [(s.name, s.psnr, s.ssim, s.variants) for s in resumed.sets] == [
         (s.name, s.psnr, s.ssim, s.variants) for s in whole.sets
@@ -178,11 +187,11 @@ def test_what_was_begun_with_other_settings_is_not_gone_on_with(data, darker, tm
     interrupt_at(0)
     error = failure("--weights", darker, "--data", data, "-o", out, "--seed", "1")
     assert isinstance(error, OutputError)
-    assert "unfinished.jsonl is of an evaluation with other conventions and settings" in str(error)
+    assert "results.unfinished is of an evaluation with other conventions and settings" in str(error)
     assert (
         command("--weights", darker, "--data", data, "-o", out, "--seed", "1", "--overwrite").exit_code == 0
     )
-    assert sorted(path.name for path in out.iterdir()) == ["results.json", "results.md"]
+    assert {path.name for path in out.iterdir()} >= WRITTEN and not list(out.glob("*.unfinished"))
 
 
 def test_a_checkpoint_is_evaluated_by_pytorch_and_scores_what_its_export_does(data, tmp_path):
@@ -226,6 +235,32 @@ def test_engines_and_threads_agree_on_the_shipped_weights(data_dir, tmp_path):
     assert scores[0] == pytest.approx(scores[2], abs=1e-3)
 
 
+def test_peers_stand_in_the_same_tables(data, darker, tmp_path):
+    before = tmp_path / "before"
+    assert command("--weights", "identity", "--data", data, "--suite", "derain", "-o", before).exit_code == 0
+    out = tmp_path / "out"
+    peers = ["--peer", darker, "--peer", before / "results.json"]
+    arguments = ["--weights", "anyir-s", "--data", data, "--suite", "derain", *peers, "-o", out]
+    assert command(*arguments).exit_code == 0
+    assert {"results.json", "results-darker.json", "results-darker.md"} <= {
+        path.name for path in out.iterdir()
+    }
+    own, peer = (load_results(out / f"{name}.json") for name in ("results", "results-darker"))
+    assert own.model is not None and own.model.parameters == 993_699 and own.model.peak_memory_224_bytes
+    assert peer.sets[0].psnr == pytest.approx(20, abs=0.001)
+    assert str(darker) in peer.command and "--peer" not in peer.command and "--peer" in own.command
+    table = (out / "tables.md").read_text(encoding="utf-8")
+    assert all(
+        f"| {name}" in table for name in ("AnyIR", "anyir-s, measured", "darker, measured", "degraded input")
+    )
+    lines = (out / "tables-times.csv").read_text(encoding="utf-8").splitlines()
+    rows = {row["method"]: row for row in csv.DictReader(lines)}
+    assert rows["darker"]["rain100l_seconds"] == ""  # two pictures are not the whole set
+    error = failure(*arguments[:-1], tmp_path / "new", "--peer", tmp_path / "none.json")
+    assert isinstance(error, DataError) and "none.json" in str(error)
+    assert not (tmp_path / "new").exists()
+
+
 def test_conventions_are_a_table_of_their_own(data, darker, tmp_path):
     done = command("--weights", darker, "--data", data, "--suite", "derain", "--conventions", "-o", tmp_path)
     assert "under other conventions" in done.stdout
@@ -241,7 +276,7 @@ def test_conventions_are_a_table_of_their_own(data, darker, tmp_path):
         (["--suite", "lowlight"], DataError, r"none of the sets asked for; .*eval15"),
         (["--noise-rounding", "up"], UsageError, "'round' or 'truncate'"),
         (["--tile", "big"], UsageError, "--tile 'big'"),
-        (["--engine", "steam"], UsageError, "--engine 'steam': must be 'auto', 'onnx' or 'torch'"),
+        (["--engine", "steam"], UsageError, "--engine 'steam': must be one of auto, onnx, torch"),
     ],
 )
 def test_impossible_requests(data, arguments, kind, message):

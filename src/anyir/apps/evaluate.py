@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, cast
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from anyir.apps.console import Interrupted
+from anyir.apps.contenders import Running, contender
 from anyir.apps.extras import require_extra
 from anyir.apps.options import tile_size
 from anyir.errors import OutputError, UsageError
-from anyir.files import make_folder
+from anyir.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
     from anyir.evaluation.journal import Journal
@@ -24,27 +24,10 @@ if TYPE_CHECKING:
     from anyir.evaluation.results import ImageResult, Results, SetResult
     from anyir.evaluation.run import Found, Listener
     from anyir.evaluation.sets import EvaluationSet
-    from anyir.inference.engine import Device
-    from anyir.inference.tiles import TileSize
 
-IDENTITY: Final = "identity"
-RESULT_FILES: Final = ("results.json", "results.md")
-UNFINISHED: Final = "unfinished.jsonl"
-
-
-@dataclass(frozen=True)
-class _Contender:
-    """What is evaluated.
-
-    Attributes:
-        weights: "name" and "sha256", for the results file.
-        restore: degraded → restored image.
-        provider: what really runs it; None for the identity.
-    """
-
-    weights: Mapping[str, str | None]
-    restore: Restore
-    provider: str | None
+RESULTS: Final = "results"
+UNFINISHED: Final = ".unfinished"
+TABLES: Final = "tables"
 
 
 def evaluate(
@@ -91,70 +74,68 @@ def evaluate(
             "--conventions", help="Score also as other papers do: on Y, rounded, Gaussian SSIM, ..."
         ),
     ] = False,
+    peers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--peer",
+            metavar="NAME|FILE",
+            help="Evaluate this too, as --weights, for the tables; or results of before, results.json (repeatable).",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results in OUT.")] = False,
 ) -> None:
     """Measure PSNR and SSIM on the standard test sets, by the protocol of the papers."""
     require_extra("train", ("skimage",), "evaluate")
+    from anyir.evaluation.cost import machine
     from anyir.evaluation.protocol import conventions
-    from anyir.evaluation.report import table, variants_table
-    from anyir.evaluation.results import Results, library_versions
+    from anyir.evaluation.report import markdown, table, variants_table
+    from anyir.evaluation.results import Results, library_versions, load_results, to_json
     from anyir.evaluation.run import find_sets
     from anyir.evaluation.sets import select_sets
 
     protocol = _protocol(seed, noise_rounding, variants)
-    side = tile_size(tile)
+    running = Running(engine, device, tile_size(tile), threads)
     found = find_sets(data, select_sets(suite, only or ()))
+    earlier = [load_results(Path(peer)) for peer in peers or () if peer.endswith(".json")]
+    wanted = [weights, *(peer for peer in peers or () if not peer.endswith(".json"))]
     if output is not None:
         _prepare(output, overwrite)
-    contender = _contender(weights, engine, device, side, threads)
-    settings: dict[str, str | int | None] = {
+    chosen = {
         "suite": suite,
         "engine": engine,
         "tile": tile,
         "device": device,
         "threads": threads,
-        "provider": contender.provider,
         "seed": seed,
     }
-    words, versions = conventions(protocol), library_versions()
-    about = {
-        "weights": dict(contender.weights),
-        "settings": settings,
-        "conventions": words,
-        "variants": variants,
-        "versions": versions,
-    }
-    with _journal(output, about) as journal:
-        sets = _evaluate(found, contender.restore, protocol, journal)
-        results = Results(
-            command=_command(
-                {
-                    "--weights": weights,
-                    "--data": data,
-                    "--suite": suite,
-                    "--set": only,
-                    "--engine": engine,
-                    "--tile": tile,
-                    "--device": device,
-                    "--threads": threads,
-                    "--seed": seed,
-                    "--noise-rounding": noise_rounding,
-                    "--conventions": variants,
-                    "-o": output,
-                }
-            ),
-            weights=contender.weights,
-            settings=settings,
-            conventions=words,
-            versions=versions,
-            sets=sets,
+    common = {"--data": data, "--suite": suite, "--set": only, "--engine": engine, "--tile": tile}
+    common |= {"--device": device, "--threads": threads, "--seed": seed, "--noise-rounding": noise_rounding}
+    common |= {"--conventions": variants, "-o": output}
+    done: list[Results] = []
+    for number, name in enumerate(wanted):
+        model = contender(name, running)
+        stem = RESULTS if number == 0 else f"{RESULTS}-{model.weights['name']}"
+        begun = Results(
+            command=_command({"--weights": name, "--peer": peers if number == 0 else None, **common}),
+            weights=model.weights,
+            settings={**chosen, "provider": model.provider, **machine()},
+            conventions=conventions(protocol),
+            versions=library_versions(),
+            sets=(),
             absent=found.absent,
+            model=model.model,
         )
-        if output is not None:
-            _write(results, output)
-    print("\n".join(table(results)))
-    if variants:
-        print("\n" + "\n".join(variants_table(results)))
+        with _journal(output, stem, begun, variants) as journal:
+            results = replace(begun, sets=_evaluate(found, model.restore, protocol, journal))
+            if output is not None:
+                _write(output / f"{stem}.json", to_json(results))
+                _write(output / f"{stem}.md", markdown(results))
+        done.append(results)
+        print("\n".join(table(results)))
+        if variants:
+            print("\n" + "\n".join(variants_table(results)))
+    if output is not None:
+        _write_tables(output, [*done, *earlier])
 
 
 def _protocol(seed: int, noise_rounding: str, variants: bool) -> Protocol:
@@ -168,61 +149,31 @@ def _protocol(seed: int, noise_rounding: str, variants: bool) -> Protocol:
 
 def _prepare(output: Path, overwrite: bool) -> None:
     """Make the folder and look for older results: before the work, not after it."""
-    existing = [output / name for name in RESULT_FILES if os.path.lexists(output / name)]
-    if existing and not overwrite:
-        raise OutputError(f"{existing[0]} exists already; give --overwrite or another folder")
     make_folder(output)
-    if overwrite:
-        (output / UNFINISHED).unlink(missing_ok=True)
-
-
-def _contender(weights: str, engine: str, device: str, tile: TileSize, threads: int | None) -> _Contender:
-    """What is evaluated.
-
-    Raises:
-        UsageError, WeightsError, EngineUnavailable: as the engines'.
-    """
-    if engine not in ("auto", "onnx", "torch"):
-        raise UsageError(f"--engine {engine!r}: must be 'auto', 'onnx' or 'torch'")
-    if weights == IDENTITY:
-        return _Contender({"name": IDENTITY, "sha256": None}, lambda image: image, None)
-    from anyir.inference import Restorer, resolve
-
-    if engine == "torch" or (engine == "auto" and weights.lower().endswith(".safetensors")):
-        from anyir.inference import default_name
-        from anyir.model.checkpoint import find_checkpoint
-        from anyir.model.engine import TorchEngine
-
-        path = find_checkpoint(default_name() if weights == "default" else weights)
-        runs = TorchEngine(path, cast("Device", device), threads)
-        restorer = Restorer(path.stem, tile=tile, engine=runs)
-    else:
-        file = resolve(weights)
-        path = file.path
-        restorer = Restorer(
-            path if file.facts is None else file.name,
-            device=cast("Device", device),
-            tile=tile,
-            threads=threads,
-        )
-    return _Contender({"name": restorer.name, "sha256": _sha256(path)}, restorer, restorer.provider)
-
-
-def _sha256(path: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    existing = sorted(path for name in (RESULTS, TABLES) for path in output.glob(f"{name}*.*"))
+    finished = [path for path in existing if path.suffix != UNFINISHED]
+    if finished and not overwrite:
+        raise OutputError(f"{finished[0]} exists already; give --overwrite or another folder")
+    for path in existing if overwrite else ():
+        if path.suffix == UNFINISHED:
+            path.unlink()
 
 
 @contextmanager
-def _journal(output: Path | None, about: Mapping[str, object]) -> Generator[Journal | None]:
+def _journal(output: Path | None, stem: str, begun: Results, variants: bool) -> Generator[Journal | None]:
     """The journal in OUT, gone once everything is written; kept with what is done where something stops us."""
     if output is None:
         yield None
         return
     from anyir.evaluation.journal import Journal
 
-    journal = Journal(output / UNFINISHED, about)
+    about = {
+        "weights": dict(begun.weights),
+        "settings": dict(begun.settings),
+        "conventions": {**begun.conventions, "variants": variants},
+        "versions": dict(begun.versions),
+    }
+    journal = Journal(output / f"{stem}{UNFINISHED}", about)
     try:
         yield journal
     except BaseException as stop:
@@ -288,10 +239,18 @@ def _command(options: Mapping[str, object]) -> str:
     return shlex.join(words)
 
 
-def _write(results: Results, output: Path) -> None:
-    from anyir.evaluation.report import markdown
-    from anyir.evaluation.results import to_json
-    from anyir.files import write_atomically
+def _write(path: Path, text: str) -> None:
+    write_atomically(path, text.encode())
 
-    for name, text in zip(RESULT_FILES, (to_json(results), markdown(results)), strict=True):
-        write_atomically(output / name, text.encode())
+
+def _write_tables(output: Path, results: Sequence[Results]) -> None:
+    """The results beside the published ones: all tables in one document, and each for programs."""
+    from anyir.evaluation.comparison import comparison_tables
+    from anyir.evaluation.cost import cost_tables
+    from anyir.evaluation.tables import to_csv, to_json, to_markdown
+
+    tables = (*comparison_tables(results), *cost_tables(results))
+    _write(output / f"{TABLES}.md", "\n".join(to_markdown(each) for each in tables))
+    for each in tables:
+        _write(output / f"{TABLES}-{each.name}.csv", to_csv(each))
+        _write(output / f"{TABLES}-{each.name}.json", to_json(each))

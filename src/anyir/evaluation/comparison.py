@@ -31,13 +31,16 @@ _SINGLE: Final = (
 def comparison_tables(results: Sequence[Results]) -> tuple[Table, ...]:
     """The paper's tables for three degradations, for five, and for one at a time, each with these results in it.
 
+    A table none of whose test sets was evaluated is left out.
+
     Args:
         results: of one or several models; those of the identity make rows of the degraded input.
 
     Raises:
         WeightsNotFound, WeightsDamaged: as :func:`anyir.evaluation.models.known_model`.
     """
-    return tuple(comparison_table(published, results) for published in TABLES)
+    evaluated = {result.name for each in results for result in each.sets}
+    return tuple(comparison_table(each, results) for each in TABLES if evaluated & set(each.sets))
 
 
 def comparison_table(published: PublishedTable, results: Sequence[Results]) -> Table:

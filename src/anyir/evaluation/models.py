@@ -15,6 +15,9 @@ from anyir.errors import WeightsDamaged
 from anyir.evaluation.results import EvaluatedModel, Results
 from anyir.inference.training_words import as_mapping, trained_on
 from anyir.inference.weights import ModelFacts, WeightsFile, load_facts
+from anyir.model.checkpoint import build_network, load_checkpoint
+from anyir.model.complexity import count_macs
+from anyir.model.complexity import count_parameters as count_parameters_of
 
 _LEARNT: Final = (
     TensorProto.FLOAT,
@@ -50,6 +53,22 @@ def describe_model(
         trained_on=trained_on(as_mapping(header.get("training"))),
         size_bytes=file.path.stat().st_size,
         peak_memory_224_bytes=peak_memory_224_bytes,
+    )
+
+
+def describe_checkpoint(path: Path) -> EvaluatedModel:
+    """What is known of a checkpoint: its network counted, and what its header says of its training.
+
+    Raises:
+        WeightsNotFound, WeightsDamaged: as :func:`anyir.model.checkpoint.load_checkpoint`.
+    """
+    checkpoint = load_checkpoint(path)
+    return EvaluatedModel(
+        parameters=count_parameters_of(build_network(checkpoint)),
+        macs_224=count_macs(checkpoint.network, 224, 224),
+        trained_on=trained_on(as_mapping(checkpoint.header.get("training"))),
+        size_bytes=path.stat().st_size,
+        peak_memory_224_bytes=None,
     )
 
 
