@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from anyir.errors import EngineUnavailable, ShapeMismatch, UsageError
 from anyir.inference.engine import Device, Engine, OnnxEngine
-from anyir.inference.tiles import Progress, TileSize, check_tile, plan_tiles, restore_bands
+from anyir.inference.tiles import (
+    OVERLAP,
+    Progress,
+    TileSize,
+    check_overlap,
+    check_tile,
+    plan_tiles,
+    restore_bands,
+)
 from anyir.inference.weights import DEFAULT, ModelFacts, resolve
 from anyir.picture import Picture, read
 
@@ -26,6 +34,7 @@ class Restorer:
         device: "cpu", "cuda", or "auto": CUDA where ONNX Runtime can use it, else the CPU.
         tile: longest side in pixels of what the network sees at once, a multiple of 8 of at least 64; it sets
             the memory needed. "auto" chooses.
+        overlap: pixels that neighbouring tiles share at least: a multiple of 8, at most half the tile.
         threads: CPU threads; ``None``: as many as this process may use cores.
         engine: runs the network in place of ONNX Runtime; weights, device and threads are then up to it.
 
@@ -33,11 +42,12 @@ class Restorer:
         name: the weights' name.
         facts: what is known of shipped weights; ``None`` for others.
         tile: as given.
+        overlap: as given.
         engine: what runs the network.
         provider: what really runs it, e.g. "CPUExecutionProvider".
 
     Raises:
-        UsageError: an impossible tile, device or number of threads.
+        UsageError: an impossible tile, overlap, device or number of threads.
         WeightsError: there are no such weights, or they cannot be used.
         EngineUnavailable: the device or ONNX Runtime cannot be had.
 
@@ -51,10 +61,12 @@ class Restorer:
         *,
         device: Device = "auto",
         tile: TileSize = "auto",
+        overlap: int = OVERLAP,
         threads: int | None = None,
         engine: Engine | None = None,
     ) -> None:
         self.tile: Final = check_tile(tile)
+        self.overlap: Final = check_overlap(overlap, self.tile)
         self.facts: ModelFacts | None = None
         if engine is not None:
             self.engine: Engine = engine
@@ -126,7 +138,7 @@ class Restorer:
         rounded = full_scale != 1.0
         result = np.empty(image.shape, image.dtype.newbyteorder("=") if rounded else np.float32)
         rgb = image if image.ndim == 3 else np.broadcast_to(image[..., None], (*image.shape, 3))
-        plan = plan_tiles(image.shape[0], image.shape[1], self.tile)
+        plan = plan_tiles(image.shape[0], image.shape[1], self.tile, self.overlap)
 
         def restore_tile(tile: NDArray[Any]) -> NDArray[np.float32]:
             return self._run(_to_unit(tile, full_scale))

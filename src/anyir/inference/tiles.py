@@ -114,6 +114,20 @@ def check_tile(tile: object) -> TileSize:
     return tile
 
 
+def check_overlap(overlap: int, tile: TileSize) -> int:
+    """Return ``overlap`` if tiles of this size can share so many pixels.
+
+    Raises:
+        UsageError: if it is not a multiple of 8 from 0 to half the tile.
+    """
+    side = AUTO_TILE if tile == "auto" else tile
+    if not 0 <= overlap <= side // 2 or overlap % SIZE_MULTIPLE:
+        raise UsageError(
+            f"overlap = {overlap}: must be a multiple of {SIZE_MULTIPLE} up to half the tile ({side // 2})"
+        )
+    return overlap
+
+
 def plan_tiles(height: int, width: int, tile: TileSize = "auto", overlap: int = OVERLAP) -> TilePlan:
     """Lay tiles over a picture.
 
@@ -128,13 +142,10 @@ def plan_tiles(height: int, width: int, tile: TileSize = "auto", overlap: int = 
         UsageError: if tile or overlap is not one of these.
     """
     tile = check_tile(tile)
+    check_overlap(overlap, tile)
     if tile == "auto":
         whole = _padded(height) * _padded(width) <= AUTO_WHOLE_AREA
         tile = max(_padded(height), _padded(width), MIN_TILE) if whole else AUTO_TILE
-    if not 0 <= overlap <= tile // 2 or overlap % SIZE_MULTIPLE:
-        raise UsageError(
-            f"overlap = {overlap}: must be a multiple of {SIZE_MULTIPLE} up to half the tile ({tile // 2})"
-        )
     return TilePlan(_lay(height, tile, overlap), _lay(width, tile, overlap))
 
 
