@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, cast
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 import typer
 
 from anyir.apps.extras import require_extra
-from anyir.apps.options import tile_size
+from anyir.apps.options import repeating_command, tile_size
 from anyir.errors import DataError, OutputError, UsageError
 from anyir.files import make_folder
 
@@ -74,7 +73,8 @@ def evaluate(
     restore, about, ran = _restore_function(weights, device, side, threads)
     sets = _evaluate_all(found, restore, protocol)
     results = Results(
-        command=_command(
+        command=repeating_command(
+            "evaluate",
             {
                 "--weights": weights,
                 "--data": data,
@@ -86,7 +86,7 @@ def evaluate(
                 "--seed": seed,
                 "--noise-rounding": noise_rounding,
                 "-o": output,
-            }
+            },
         ),
         weights=about,
         settings={
@@ -201,16 +201,6 @@ def _line(result: SetResult) -> str:
     before = "" if result.input_psnr is None else f"{result.input_psnr:.2f} → "
     pictures = f"{len(result.images)} picture{'s' if len(result.images) > 1 else ''}"
     return f"{result.title}: {before}{result.psnr:.2f} dB, {pictures}, {result.seconds:.1f} s"
-
-
-def _command(options: Mapping[str, object]) -> str:
-    """The command that repeats this evaluation: options without a value are left out, lists repeat theirs."""
-    words = ["anyir", "evaluate"]
-    for option, value in options.items():
-        values: Sequence[object] = value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType]
-        for each in values:
-            words += [] if each is None else [option, str(each)]
-    return shlex.join(words)
 
 
 def _write(results: Results, output: Path) -> None:
