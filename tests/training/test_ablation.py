@@ -102,12 +102,15 @@ def test_five_networks_with_two_seeds_learn_from_the_same_batches_and_come_out_d
 def test_the_initial_weights_differ_with_the_seed_alone_where_the_networks_have_the_same_parts(
     tiny_data, tmp_path, shared
 ):
-    """a and b differ in which channels go where, not in their parameters: they begin with the same weights."""
+    """The skip-split and the cross-feature update have no parameters: a and b begin alike, and so do c, d and e."""
     still = shared("optimiser.learning_rate=1e-12", "optimiser.weight_decay=0.0", "steps=1")
     study = prepare_study(still, tiny_data, tmp_path, seeds=2)
     train_study(study, tiny_data, tmp_path)
-    a, b, other = (weights(tmp_path, name)["embed.weight"] for name in ("a-seed0", "b-seed0", "a-seed1"))
-    assert torch.allclose(a, b, atol=1e-9) and not torch.allclose(a, other, atol=1e-3)
+    last = {run.name: weights(tmp_path, run.name)["output.weight"] for run in study.runs}
+    for first, others in (("a", "b"), ("c", "de")):
+        for other in others:
+            assert torch.allclose(last[f"{first}-seed0"], last[f"{other}-seed0"], atol=1e-9)
+        assert not torch.allclose(last[f"{first}-seed0"], last[f"{first}-seed1"], atol=1e-3)
 
 
 def test_a_study_that_was_stopped_goes_on_and_ends_as_one_that_was_not(tiny_data, tmp_path, shared):
