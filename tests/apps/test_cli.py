@@ -14,7 +14,7 @@ def test_help_names_the_commands(anyir, arguments):
     assert code == 0
     assert [
         name
-        for name in ("restore", "compare", "info", "degrade", "train", "evaluate", "export")
+        for name in ("restore", "compare", "info", "degrade", "train", "ablation", "evaluate", "export")
         if f" {name} " not in out
     ] == []
 

@@ -5,6 +5,7 @@ import pytest
 
 from anyir.errors import ConfigurationError
 from anyir.model import NETWORKS, NetworkConfig, network_config
+from anyir.model.config import TABLE_5, ablation_of
 
 
 def test_the_papers_network():
@@ -32,6 +33,10 @@ def test_the_small_network_differs_only_in_size():
         ("ablation-c", False, False, True),
         ("ablation-d", True, False, True),
         ("anyir", True, True, True),
+        ("ablation-a-s", False, False, False),
+        ("ablation-b-s", True, False, False),
+        ("ablation-c-s", False, False, True),
+        ("ablation-d-s", True, False, True),
     ],
 )
 def test_rows_of_the_papers_table_5(name, skip_split, cross_update, gated_adaptation):
@@ -41,6 +46,29 @@ def test_rows_of_the_papers_table_5(name, skip_split, cross_update, gated_adapta
         cross_update,
         gated_adaptation,
     )
+
+
+def test_the_ablations_of_both_sizes_differ_in_the_switches_alone():
+    assert (
+        ablation_of("anyir")
+        == ablation_of("ablation-b")
+        == {
+            **{row: f"ablation-{row}" for row in "abcd"},
+            "e": "anyir",
+        }
+    )
+    assert ablation_of("anyir-s") == {**{row: f"ablation-{row}-s" for row in "abcd"}, "e": "anyir-s"}
+    for whole in ("anyir", "anyir-s"):
+        for row, name in ablation_of(whole).items():
+            assert replace(network_config(name), **TABLE_5["e"]) == network_config(whole), row
+
+
+def test_a_network_without_named_ablations_is_refused(monkeypatch):
+    monkeypatch.setitem(NETWORKS, "odd", replace(network_config("anyir"), width=32))
+    with pytest.raises(ConfigurationError, match=r"'odd'.*choose"):
+        ablation_of("odd")
+    with pytest.raises(ConfigurationError, match="unknown network"):
+        ablation_of("none")
 
 
 @pytest.mark.parametrize("name", NETWORKS)

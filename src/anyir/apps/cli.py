@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from anyir._version import __version__
+from anyir.apps.ablation import ablation
 from anyir.apps.compare import compare
 from anyir.apps.console import INTERRUPTED, Interrupted, complain
 from anyir.apps.data import data
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (restore, compare, info, degrade, train, evaluate, export):
+for _command in (restore, compare, info, degrade, train, ablation, evaluate, export):
     app.command()(_command)
 app.add_typer(data)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +13,7 @@ import typer
 from anyir.apps.console import Interrupted
 from anyir.apps.contenders import Running, contender
 from anyir.apps.extras import require_extra
-from anyir.apps.options import tile_size
+from anyir.apps.options import repeating_command, tile_size
 from anyir.errors import OutputError, UsageError
 from anyir.files import make_folder, write_atomically
 
@@ -116,7 +115,9 @@ def evaluate(
         model = contender(name, running)
         stem = RESULTS if number == 0 else f"{RESULTS}-{model.weights['name']}"
         begun = Results(
-            command=_command({"--weights": name, "--peer": peers if number == 0 else None, **common}),
+            command=repeating_command(
+                "evaluate", {"--weights": name, "--peer": peers if number == 0 else None, **common}
+            ),
             weights=model.weights,
             settings={**chosen, "provider": model.provider, **machine()},
             conventions=conventions(protocol),
@@ -224,19 +225,6 @@ def _line(result: SetResult) -> str:
     before = "" if result.input_psnr is None else f"{result.input_psnr:.2f} → "
     pictures = f"{len(result.images)} picture{'s' if len(result.images) > 1 else ''}"
     return f"{result.title}: {before}{result.psnr:.2f} dB, {pictures}, {result.seconds:.1f} s"
-
-
-def _command(options: Mapping[str, object]) -> str:
-    """The command that repeats this evaluation: options without a value are left out, lists repeat theirs."""
-    words = ["anyir", "evaluate"]
-    for option, value in options.items():
-        values: Sequence[object] = value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType]
-        for each in values:
-            if isinstance(each, bool):
-                words += [option] if each else []
-            elif each is not None:
-                words += [option, str(each)]
-    return shlex.join(words)
 
 
 def _write(path: Path, text: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -32,3 +34,16 @@ def protect_inputs(output: Path, *inputs: Path) -> None:
     for path in inputs:
         if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
             raise UsageError(f"{output}: the result would replace an input; choose another output")
+
+
+def repeating_command(command: str, options: Mapping[str, object]) -> str:
+    """The line that runs a command again: options without a value are left out, lists repeat theirs, flags have none."""
+    words = ["anyir", command]
+    for option, value in options.items():
+        values: Sequence[object] = value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType]
+        for each in values:
+            if isinstance(each, bool):
+                words += [option] if each else []
+            elif each is not None:
+                words += [option, str(each)]
+    return shlex.join(words)

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anyir.apps.console import INTERRUPTED, Interrupted, complain, say
+from anyir.apps.console import INTERRUPTED, Interrupted, complain
 from anyir.apps.extras import require_extra
 from anyir.apps.train_plan import print_plan
+from anyir.apps.train_progress import stop_request, training_progress
 from anyir.errors import ExportMismatch, UsageError
 
 if TYPE_CHECKING:
-    from anyir.training.loop import Outcome, Progress
-    from anyir.training.recipe import Recipe
-
-    OnProgress = Callable[[Progress], None]
+    from anyir.training.loop import Outcome
 
 
 def train(
@@ -91,8 +85,8 @@ def train(
     try:
         with (
             training_processes(device) as processes,
-            _stop_request(restore=processes.count == 1) as should_stop,
-            _progress(settings, quiet=quiet or not processes.is_first) as on_progress,
+            stop_request(restore=processes.count == 1) as should_stop,
+            training_progress(settings.network, quiet=quiet or not processes.is_first) as on_progress,
         ):
             outcome = run(
                 settings,
@@ -138,79 +132,6 @@ def _export(model: Path) -> Path | None:
     except ExportMismatch as error:  # the training itself has succeeded
         complain(error)
         return None
-
-
-@contextmanager
-def _stop_request(*, restore: bool) -> Generator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM ask training to stop after the step in hand; a second Ctrl-C stops at once.
-
-    Args:
-        restore: whether signals do afterwards what they did before. Not under torchrun: where a process dies it sends
-            SIGTERM to the others, which must live to say what has happened.
-    """
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items() if restore else ():
-            signal.signal(number, handler)
-
-
-def _progress(recipe: Recipe, *, quiet: bool) -> AbstractContextManager[OnProgress | None]:
-    if quiet:
-        return _nothing()
-    return _bar(recipe) if sys.stderr.isatty() else _lines()
-
-
-@contextmanager
-def _nothing() -> Generator[None]:
-    yield None
-
-
-@contextmanager
-def _lines() -> Generator[OnProgress]:
-    """A line every hundred steps, for log files."""
-
-    def show(progress: Progress) -> None:
-        if progress.step % 100 == 0:
-            say(f"step {progress.step} ({progress.share:.1%}): {_state(progress)}")
-
-    yield show
-
-
-@contextmanager
-def _bar(recipe: Recipe) -> Generator[OnProgress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    columns = (
-        TextColumn(recipe.network),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading pictures", total=1.0)
-        yield lambda progress: bar.update(
-            task, completed=progress.share, description=f"step {progress.step}, {_state(progress)}"
-        )
-
-
-def _state(progress: Progress) -> str:
-    gain = [score.restored - score.degraded for task, score in progress.scores.items() if task != "clean"]
-    validation = f", validation gain {sum(gain) / len(gain):+.2f} dB" if gain else ""
-    minutes, seconds = divmod(round(progress.seconds_left), 60)
-    return (
-        f"loss {progress.loss:.4f}, {progress.samples_per_second:.0f} samples/s{validation}, "
-        f"{minutes}:{seconds:02d} left"
-    )
 
 
 def _report(outcome: Outcome, exported: Path | None) -> None:

@@ -65,8 +65,8 @@ def _stage(number: int, stage: StagePlan) -> tuple[str, ...]:
         rates,
         f"{stage.samples_per_second:.3g}",
         f"{stage.data_per_second:.3g}",
-        _time(stage.seconds),
-        "" if stage.gpu_bytes is None else _bytes(stage.gpu_bytes),
+        shown_time(stage.seconds),
+        "" if stage.gpu_bytes is None else shown_bytes(stage.gpu_bytes),
     )
 
 
@@ -75,23 +75,27 @@ def _estimates(plan: Plan) -> list[str]:
     validation = (
         f"{plan.validations} validations of {plan.validation_seconds:.1f} s" if plan.held_out else "none"
     )
-    memory = "unknown" if plan.peak_bytes is None else _bytes(plan.peak_bytes)
+    memory = "unknown" if plan.peak_bytes is None else shown_bytes(plan.peak_bytes)
     verdict = "enough" if plan.data_keeps_up else "NOT ENOUGH: at least twice is wanted"
+    time = f"{shown_time(plan.seconds)}{ending}"
+    disk = f"{shown_bytes(plan.model_bytes + plan.state_bytes)} of checkpoints; {shown_bytes(plan.free_bytes)} free"
     room = "" if plan.free_bytes > 2 * (plan.model_bytes + plan.state_bytes) else ": TOO LITTLE"
     return [
-        f"time      {_time(plan.seconds)}{ending}; validation: {validation}; checkpoints and compiling not counted",
+        f"time      {time}; validation: {validation}; checkpoints and compiling not counted",
         f"memory    {memory} at most resident in this process, pictures included",
-        f"disk      {_bytes(plan.model_bytes + plan.state_bytes)} of checkpoints; {_bytes(plan.free_bytes)} free{room}",
+        f"disk      {disk}{room}",
         f"data      alone gives {plan.data_ratio:.3g} times the samples that are trained on: {verdict}",
         "dry run: nothing was trained, nothing was written",
     ]
 
 
-def _time(seconds: float) -> str:
+def shown_time(seconds: float) -> str:
+    """A duration, to the minute or the second."""
     hours, rest = divmod(round(seconds), 3600)
     minutes, rest = divmod(rest, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
-def _bytes(number: int) -> str:
+def shown_bytes(number: int) -> str:
+    """A size, in MB or GB."""
     return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"

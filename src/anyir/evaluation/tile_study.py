@@ -117,8 +117,8 @@ def markdown(studies: Sequence[SetStudy], tilings: Sequence[Tiling], command: st
     lines = [
         "# Whole picture or tiles",
         "",
-        "PSNR in dB of pictures restored whole, and what is gained (+) or lost (−) when they are cut into tiles of at most "
-        "so many pixels with at least so much overlap, over the pictures that are cut at all (their number in "
+        "PSNR in dB of pictures restored whole, and what is gained (+) or lost (−) when they are cut into tiles of at "
+        "most so many pixels with at least so much overlap, over the pictures that are cut at all (their number in "
         "parentheses, where not all). The last row: pixels that the network sees over pixels of a large picture.",
         "",
         *aligned(rows),

@@ -87,16 +87,23 @@ class NetworkConfig:
         return from_mapping(cls, values, "network")
 
 
+TABLE_5: Final[Mapping[str, Mapping[str, bool]]] = {
+    "a": {"skip_split": False, "cross_update": False, "gated_adaptation": False},
+    "b": {"skip_split": True, "cross_update": False, "gated_adaptation": False},
+    "c": {"skip_split": False, "cross_update": False, "gated_adaptation": True},
+    "d": {"skip_split": True, "cross_update": False, "gated_adaptation": True},
+    "e": {"skip_split": True, "cross_update": True, "gated_adaptation": True},
+}
+"""Row of the paper's Table 5, its ablation, → the network's switches. Row e is the whole network."""
+
 _PAPER: Final = NetworkConfig()
+_SMALL: Final = replace(_PAPER, width=16, blocks=(1, 2, 2, 3), refinement_blocks=1)
 
 NETWORKS: Final[Mapping[str, NetworkConfig]] = {
     "anyir": _PAPER,
-    "anyir-s": replace(_PAPER, width=16, blocks=(1, 2, 2, 3), refinement_blocks=1),
-    # The paper's Table 5, rows a to d; row e is "anyir" itself.
-    "ablation-a": replace(_PAPER, skip_split=False, cross_update=False, gated_adaptation=False),
-    "ablation-b": replace(_PAPER, cross_update=False, gated_adaptation=False),
-    "ablation-c": replace(_PAPER, skip_split=False, cross_update=False),
-    "ablation-d": replace(_PAPER, cross_update=False),
+    "anyir-s": _SMALL,
+    **{f"ablation-{row}": replace(_PAPER, **TABLE_5[row]) for row in "abcd"},
+    **{f"ablation-{row}-s": replace(_SMALL, **TABLE_5[row]) for row in "abcd"},
 }
 """The networks that have a name."""
 
@@ -111,3 +118,18 @@ def network_config(name: str) -> NetworkConfig:
         return NETWORKS[name]
     except KeyError:
         raise ConfigurationError(f"unknown network {name!r}; known: {', '.join(NETWORKS)}") from None
+
+
+def ablation_of(name: str) -> dict[str, str]:
+    """Row of :data:`TABLE_5` → the network that differs from the one called ``name`` in that row's switches alone.
+
+    Raises:
+        ConfigurationError: ``name`` is unknown, or not all five have a name.
+    """
+    config, names = network_config(name), {config: known for known, config in NETWORKS.items()}
+    try:
+        return {row: names[replace(config, **switches)] for row, switches in TABLE_5.items()}
+    except KeyError:
+        raise ConfigurationError(
+            f"network {name!r}: its ablations have no names; choose a network of the size of anyir or anyir-s"
+        ) from None

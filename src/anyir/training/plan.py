@@ -237,7 +237,7 @@ def plan_training(
         epochs=None if epoch is None else sampler.steps * recipe.stages[0].batch / epoch,
         max_minutes=state.max_minutes,
         stages=stages,
-        validations=_validations(recipe, steps_done, end),
+        validations=validations(recipe, steps_done, end),
         validation_seconds=validation_seconds,
         seconds=sum(span.seconds for span in spans) + last,
         ends_by_time=ends_by_time,
@@ -308,8 +308,8 @@ def _first_step_at(share: float, steps: int) -> int:
     return number
 
 
-def _validations(recipe: Recipe, done: int, end: int) -> int:
-    """Every so many steps, and at the end."""
+def validations(recipe: Recipe, done: int, end: int) -> int:
+    """How many there are from step ``done`` to step ``end``: every so many steps, and at the end."""
     every = recipe.validation.every_steps
     return 0 if end == done else end // every - done // every + (end % every > 0)
 

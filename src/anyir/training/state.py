@@ -74,7 +74,7 @@ class TrainingState:
         tensors, header = read_safetensors(path)
         if header.get("state_format") != STATE_FORMAT:
             raise WeightsDamaged(f"{path}: not a training state of this version; start a new run folder")
-        _check_same_recipe(path, header["recipe"], to_mapping(recipe))
+        check_same_recipe(path, header["recipe"], to_mapping(recipe))
         try:
             self.network.load_state_dict(_below(tensors, "network/"))
             for name, value in _below(tensors, "average/").items():
@@ -123,7 +123,17 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _check_same_recipe(path: Path, stored: dict[str, Any], asked: dict[str, Any]) -> None:
+def check_same_recipe(path: Path, stored: dict[str, Any], asked: dict[str, Any]) -> None:
+    """See that what is to be resumed was begun with the recipe that is asked for.
+
+    Args:
+        path: the file that holds ``stored``, for the message.
+        stored: a recipe as plain values, maybe of a version that knew fewer settings.
+        asked: the recipe as plain values.
+
+    Raises:
+        TrainingError: they differ; the message names the keys.
+    """
     with suppress(
         ConfigurationError
     ):  # keys that the run's version of anyir did not know have their defaults
