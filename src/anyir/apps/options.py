@@ -37,7 +37,10 @@ def protect_inputs(output: Path, *inputs: Path) -> None:
 
 
 def repeating_command(command: str, options: Mapping[str, object]) -> str:
-    """The line that runs a command again: what has no value is left out, lists repeat their option, flags stand alone."""
+    """The line that runs a command again.
+
+    An option without a value is left out, a list repeats its option, and a flag stands alone.
+    """
     words = ["anyir", command]
     for option, value in options.items():
         values: Sequence[object] = value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType]
