@@ -57,7 +57,7 @@ def place_labels(
     Returns:
         The texts, in the order of ``labels``.
     """
-    pixels = axes.get_figure(root=True).dpi / 72  # pyright: ignore[reportOptionalMemberAccess] # drawn axes have one
+    pixels = axes.figure.dpi / 72
     points: Any = axes.transData.transform([*((label.x, label.y) for label in labels), *avoid])
     taken = [_around(float(x), float(y), 4 * pixels, 4 * pixels) for x, y in points]
     taken += [text.get_window_extent() for text in axes.texts if text.get_visible()]
@@ -115,7 +115,12 @@ def _leader(x: float, y: float, box: Bbox, pixels: float) -> tuple[Bbox, ...]:
 
 
 def _best_place(
-    point: tuple[float, float], points: Any, extent: Bbox, inside: Bbox, taken: Sequence[Bbox], pixels: float
+    point: tuple[float, float],
+    points: Sequence[tuple[float, float]],
+    extent: Bbox,
+    inside: Bbox,
+    taken: Sequence[Bbox],
+    pixels: float,
 ) -> _Place:
     """The first place that covers nothing and cannot be taken for another point's; else the one that covers least."""
     best, least = None, float("inf")

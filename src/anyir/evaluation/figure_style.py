@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from matplotlib import rc_context
+from matplotlib import style
 from matplotlib.figure import Figure
 
 from anyir.errors import UsageError
@@ -30,12 +30,15 @@ TASK_STYLES: Final[Mapping[str, tuple[str, str]]] = {
     "lowlight": ("#000000", "X"),
     "clean": ("#56b4e9", "v"),
 }
-"""Task → colour of Okabe and Ito's palette, which the colour-blind tell apart, and marker, for print without colours."""
+"""Task → colour of Okabe and Ito's palette, which the colour-blind tell apart; and marker, for print in grey."""
 
-_JPEG: Final = {"quality": 92, "subsampling": 0, "optimize": True}
-"""No subsampling: it smears coloured noise and thin frames, which are what such a figure is looked at for."""
-
-_REPRODUCIBLE: Final[dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+_OPTIONS: Final[Mapping[str, dict[str, Any]]] = {
+    # Subsampled colours would smear coloured noise and thin frames, which are what such a figure is looked at for.
+    ".jpg": {"pil_kwargs": {"quality": 88, "subsampling": 0, "optimize": True}},
+    # Without the date, the same figure is the same bytes.
+    ".svg": {"metadata": {"Date": None}},
+    ".pdf": {"metadata": {"CreationDate": None}},
+}
 _STYLE: Final[dict[Any, Any]] = {"svg.hashsalt": "anyir", "font.size": 9, "pdf.fonttype": 42}
 
 
@@ -49,16 +52,13 @@ def check_format(suffix: str, formats: Sequence[str] = CHART_FORMATS) -> None:
         raise UsageError(f"a figure cannot be written as {suffix!r}; choose {', '.join(formats)}")
 
 
-def file_content(
-    draw: Callable[[], Figure], suffix: str, formats: Sequence[str] = CHART_FORMATS, dpi: int = DPI
-) -> bytes:
+def file_content(draw: Callable[[], Figure], suffix: str, formats: Sequence[str] = CHART_FORMATS) -> bytes:
     """A figure as a file's content, the same for the same figure.
 
     Args:
         draw: makes the figure; called in the style that figures share.
         suffix: of the file, which says the format: one of ``formats``.
         formats: those that suit the figure.
-        dpi: dots an inch, where the format has any.
 
     Raises:
         UsageError: the format is another.
@@ -66,12 +66,6 @@ def file_content(
     check_format(suffix, formats)
     kind = suffix.lower()
     content = io.BytesIO()
-    with rc_context(_STYLE):
-        draw().savefig(
-            content,
-            format=kind[1:],
-            dpi=dpi,
-            metadata=_REPRODUCIBLE.get(kind),
-            **({"pil_kwargs": _JPEG} if kind == ".jpg" else {}),
-        )
+    with style.context(_STYLE, after_reset=True):  # whatever the user's own settings are
+        draw().savefig(content, format=kind[1:], dpi=DPI, **_OPTIONS.get(kind, {}))
     return content.getvalue()

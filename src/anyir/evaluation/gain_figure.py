@@ -1,4 +1,4 @@
-"""What restoration gained on every picture against how good the picture was: where a network helps and where it harms."""
+"""What restoration gained on every picture against how good the picture was: where it helps and where it harms."""
 
 from __future__ import annotations
 
@@ -180,14 +180,16 @@ def _legend_entries(by_task: Mapping[str, Sequence[SetResult]]) -> list[Line2D]:
     for task, sets in by_task.items():
         colour, marker = TASK_STYLES[task]
         shortest = min(columns, key=len)
-        shortest.append(_entry(task, color=colour, marker=marker))
+        shortest.append(_entry(task, colour, marker))
         shortest += [_entry(f"{each.title}: {_harmed(each)} of {len(each.images)}") for each in sets]
     longest = max(len(column) for column in columns)
     return [entry for column in columns for entry in (*column, *[_entry("")] * (longest - len(column)))]
 
 
-def _entry(label: str, **style: str) -> Line2D:
-    return Line2D([], [], linestyle="none", markersize=5, markeredgewidth=0, label=label, **style)  # pyright: ignore[reportArgumentType]
+def _entry(label: str, colour: str = "none", marker: str = "") -> Line2D:
+    return Line2D(
+        [], [], linestyle="none", color=colour, marker=marker, markersize=5, markeredgewidth=0, label=label
+    )
 
 
 def _harmed(result: SetResult) -> int:

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from anyir.errors import UsageError
 from anyir.evaluation.figure_labels import PointLabel, place_labels
-from anyir.evaluation.figure_style import SMALL, WIDTH, file_content
+from anyir.evaluation.figure_style import WIDTH, file_content
 from anyir.evaluation.results import Results
 
 PUBLISHED: Final = "0.35"
