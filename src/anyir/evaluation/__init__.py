@@ -8,4 +8,6 @@ Needs scikit-image (``pip install 'anyir[train]'``), not PyTorch. Pictures are r
 - ``protocol``: crop, noise, and the scoring of a set; every convention has a name here.
 - ``results``: what an evaluation found, as typed data and as JSON.
 - ``report``: results as Markdown.
+- ``gain_figure``, ``size_figure``, ``panels_figure``: results as figures (these need matplotlib too); ``panels``:
+  which pictures the last shows, and which parts of them.
 """
