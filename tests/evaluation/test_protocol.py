@@ -16,6 +16,7 @@ from anyir.evaluation.protocol import (
     add_noise,
     conventions,
     crop,
+    degraded_and_clean,
     evaluate_set,
     noise_generator,
 )
@@ -136,6 +137,18 @@ def test_the_network_gets_the_degraded_image_and_is_scored_against_the_clean_one
     assert image.degraded is not None and image.degraded.psnr == pytest.approx(13.979, abs=0.001)  # error 0.2
     assert image.restored.psnr == pytest.approx(20.0, abs=0.001)  # error 0.1, not rounded to 8 bits
     assert (image.height, image.width) == (32, 32)
+
+
+@pytest.mark.parametrize("name", ["cbsd68-25", "clean"])
+def test_the_images_of_a_picture_are_those_that_its_numbers_are_of(tmp_path, name):
+    pairs = find_pairs(cbsd68(tmp_path, "ab"), SETS[name])
+    assert pairs is not None
+    results = run(tmp_path, name, lambda image: image * 0.5)
+    for pair, result in zip(pairs, results.images, strict=True):
+        degraded, clean = degraded_and_clean(pair, SETS[name], Protocol())
+        assert clean.dtype == degraded.dtype == np.float32
+        assert psnr(degraded * 0.5, clean) == result.restored.psnr
+        assert np.array_equal(degraded, clean) == (name == "clean")
 
 
 def test_output_is_clipped_before_scoring(tmp_path):

@@ -94,7 +94,7 @@ def stats(
 
     settings = load_recipe(recipe, changes or ())
     if figure is not None:
-        from anyir.evaluation.stats_figure import check_format
+        from anyir.evaluation.figure_style import check_format
 
         check_format(figure.suffix)
     result = recipe_stats(settings, folder, Path(recipe).stem)

@@ -158,7 +158,7 @@ def evaluate_set(
 def _evaluate_image(
     pair: Example, evaluated: EvaluationSet, restore: Restore, protocol: Protocol
 ) -> ImageResult:
-    clean, degraded = load_pair(pair, evaluated, protocol)
+    degraded, clean = degraded_and_clean(pair, evaluated, protocol)
 
     started = perf_counter()
     restored = restore(degraded)
@@ -175,25 +175,34 @@ def _evaluate_image(
     variants = _variants(np.clip(restored, 0, 1), clean) if protocol.variants else {}
     if protocol.variants and evaluated.sigma_255 is not None:
         other = replace(protocol, noise_rounding=protocol.noise_rounding.other)
-        degraded = load_pair(pair, evaluated, other)[1]
+        degraded = degraded_and_clean(pair, evaluated, other)[0]
         variants["truncated-noise"] = _score(np.clip(restore(degraded), 0, 1), clean)
     height, width = clean.shape[:2]
     return ImageResult(pair.name, height, width, degraded_score, restored_score, seconds, variants)
 
 
-def load_pair(
+def degraded_and_clean(
     pair: Example, evaluated: EvaluationSet, protocol: Protocol
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A clean image and its degraded one as they are evaluated: cropped, with the set's noise, in [0, 1].
+    """The images that a picture's numbers are about: what is restored, and what the result is compared with.
+
+    Args:
+        pair: one of those that :func:`anyir.evaluation.sets.find_pairs` returns.
+        evaluated: the set it belongs to; says whether noise is added.
+        protocol: seed and rounding of noise.
+
+    Returns:
+        The degraded and the clean image, cropped, (H, W, 3) RGB in [0, 1].
 
     Raises:
-        DataError, PictureError: as :func:`evaluate_set`.
+        DataError: the two differ in size, or the picture is too small; the message names the file.
+        PictureError: a picture cannot be read.
     """
     clean, degraded = _load(pair)
     if evaluated.sigma_255 is not None:
         generator = noise_generator(protocol.seed, pair.name, evaluated.sigma_255)
         degraded = add_noise(clean, evaluated.sigma_255, generator, protocol.noise_rounding)
-    return _to_unit(clean), _to_unit(degraded)
+    return _to_unit(degraded), _to_unit(clean)
 
 
 def _load(pair: Example) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import io
-from typing import Any, Final
+from typing import Final
 
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from anyir.errors import UsageError
+from anyir.evaluation.figure_style import WIDTH, file_content
 from anyir.training.stats import RecipeStats
 
-FORMATS: Final = (".png", ".svg", ".pdf")
-DPI: Final = 200
 BEFORE: Final = "#9ecae1"
 AFTER: Final = "#08519c"
 """A light and a dark blue: told apart by anyone, and in print without colours."""
-
-_REPRODUCIBLE: Final[dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-_STYLE: Final[dict[Any, Any]] = {"svg.hashsalt": "anyir", "font.size": 9, "pdf.fonttype": 42}
-
-
-def check_format(suffix: str) -> None:
-    """See that figures can be drawn in this format.
-
-    Raises:
-        UsageError: ``suffix``, with its dot, is none of :data:`FORMATS`.
-    """
-    if suffix.lower() not in FORMATS:
-        raise UsageError(f"a figure cannot be written as {suffix!r}; choose {', '.join(FORMATS)}")
 
 
 def stats_figure(stats: RecipeStats, suffix: str) -> bytes:
@@ -36,23 +19,16 @@ def stats_figure(stats: RecipeStats, suffix: str) -> bytes:
 
     Args:
         stats: the numbers.
-        suffix: of the file, which says the format: one of :data:`FORMATS`.
+        suffix: of the file, which says the format: one of :data:`anyir.evaluation.figure_style.CHART_FORMATS`.
 
     Raises:
         UsageError: the format is another.
     """
-    check_format(suffix)
-    with rc_context(_STYLE):
-        figure = _draw(stats)
-        content = io.BytesIO()
-        figure.savefig(
-            content, format=suffix.lower()[1:], dpi=DPI, metadata=_REPRODUCIBLE.get(suffix.lower())
-        )
-    return content.getvalue()
+    return file_content(lambda: _draw(stats), suffix)
 
 
 def _draw(stats: RecipeStats) -> Figure:
-    figure = Figure(figsize=(6.3, 1.1 + 0.46 * len(stats.tasks)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.1 + 0.46 * len(stats.tasks)), layout="constrained")
     axes = figure.add_subplot()
     places = range(len(stats.tasks))
     before, after = [task.before for task in stats.tasks], [task.after for task in stats.tasks]
