@@ -261,6 +261,15 @@ def test_peers_stand_in_the_same_tables(data, darker, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_figures_are_drawn_where_asked(data, darker, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["--weights", darker, "--data", data, "--set", "rain100l", "--figures"]
+    assert command(*arguments, "-o", out).exit_code == 0
+    assert sorted(path.name for path in (out / "figures").iterdir()) == ["darker-rain100l.jpg", "gain.png"]
+    error = failure(*arguments)
+    assert isinstance(error, UsageError) and "give -o OUT" in str(error)
+
+
 def test_conventions_are_a_table_of_their_own(data, darker, tmp_path):
     done = command("--weights", darker, "--data", data, "--suite", "derain", "--conventions", "-o", tmp_path)
     assert "under other conventions" in done.stdout

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 RESULTS: Final = "results"
 UNFINISHED: Final = ".unfinished"
 TABLES: Final = "tables"
+FIGURES: Final = "figures"
 
 
 def evaluate(
@@ -81,10 +82,14 @@ def evaluate(
             help="Evaluate this too, as --weights, for the tables; or results of before, results.json (repeatable).",
         ),
     ] = None,
+    figures: Annotated[
+        bool,
+        typer.Option("--figures", help="Draw them too: gains, quality against size, pictures of every set."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results in OUT.")] = False,
 ) -> None:
     """Measure PSNR and SSIM on the standard test sets, by the protocol of the papers."""
-    require_extra("train", ("skimage",), "evaluate")
+    require_extra("train", ("skimage", "matplotlib") if figures else ("skimage",), "evaluate")
     from anyir.evaluation.cost import machine
     from anyir.evaluation.protocol import conventions
     from anyir.evaluation.report import markdown, table, variants_table
@@ -97,6 +102,8 @@ def evaluate(
     found = find_sets(data, select_sets(suite, only or ()))
     earlier = [load_results(Path(peer)) for peer in peers or () if peer.endswith(".json")]
     wanted = [weights, *(peer for peer in peers or () if not peer.endswith(".json"))]
+    if figures and output is None:
+        raise UsageError("--figures needs a folder to draw them in: give -o OUT")
     if output is not None:
         _prepare(output, overwrite)
     chosen = {
@@ -109,7 +116,7 @@ def evaluate(
     }
     common = {"--data": data, "--suite": suite, "--set": only, "--engine": engine, "--tile": tile}
     common |= {"--device": device, "--threads": threads, "--seed": seed, "--noise-rounding": noise_rounding}
-    common |= {"--conventions": variants, "-o": output}
+    common |= {"--conventions": variants, "--figures": figures, "-o": output}
     done: list[Results] = []
     for number, name in enumerate(wanted):
         model = contender(name, running)
@@ -131,12 +138,16 @@ def evaluate(
             if output is not None:
                 _write(output / f"{stem}.json", to_json(results))
                 _write(output / f"{stem}.md", markdown(results))
+            if output is not None and figures:
+                _draw_panels(output / FIGURES, found, results, model.restore, protocol)
         done.append(results)
         print("\n".join(table(results)))
         if variants:
             print("\n" + "\n".join(variants_table(results)))
     if output is not None:
         _write_tables(output, [*done, *earlier])
+        if figures:
+            _draw_charts(output / FIGURES, done[0], [*done, *earlier])
 
 
 def _protocol(seed: int, noise_rounding: str, variants: bool) -> Protocol:
@@ -242,3 +253,25 @@ def _write_tables(output: Path, results: Sequence[Results]) -> None:
     for each in tables:
         _write(output / f"{TABLES}-{each.name}.csv", to_csv(each))
         _write(output / f"{TABLES}-{each.name}.json", to_json(each))
+
+
+def _draw_panels(folder: Path, found: Found, results: Results, restore: Restore, protocol: Protocol) -> None:
+    """Pictures of every set: the best, the median and the worst."""
+    from anyir.evaluation.figures import set_panels
+
+    make_folder(folder)
+    name = str(results.weights["name"])
+    for (evaluated, pairs), result in zip(found.sets, results.sets, strict=True):
+        content = set_panels(result, pairs, evaluated, restore, protocol, name, ".jpg")
+        write_atomically(folder / f"{name}-{evaluated.name}.jpg", content)
+
+
+def _draw_charts(folder: Path, own: Results, results: Sequence[Results]) -> None:
+    """What can be drawn from results alone."""
+    from anyir.evaluation.figures import size_comparisons
+    from anyir.evaluation.gain_figure import gain_figure
+    from anyir.evaluation.size_figure import size_figure
+
+    write_atomically(folder / "gain.png", gain_figure(own, ".png"))
+    if comparisons := size_comparisons(results):
+        write_atomically(folder / "size.png", size_figure(comparisons, ".png"))
