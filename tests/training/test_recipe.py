@@ -5,7 +5,8 @@ from anyir.data.sets import SETS
 from anyir.errors import ConfigurationError
 from anyir.model.config import network_config
 from anyir.settings import from_mapping, to_mapping
-from anyir.training.recipe import Recipe, load_recipe, shipped_recipes
+from anyir.training.recipe import Recipe, load_recipe
+from anyir.training.recipe_files import shipped_recipes
 
 MINIMAL = """
 network = "anyir-s"
