@@ -192,8 +192,8 @@ MEGAPIXELS = {"ots": 0.55 * 0.413, "gopro_train": 1.28 * 0.72, "wed": 0.5}
 
 
 def test_what_no_memory_holds_is_read_from_files():
-    """Above some 8 GB decoded, where the sets are whole: three bytes a pixel, and pairs are two pictures. OTS has 35 hazy
-    pictures to a clean one."""
+    """Above some 8 GB decoded, where the sets are whole: three bytes a pixel, and two pictures a pair, but for OTS,
+    which has 35 hazy pictures to a clean one."""
     for name in shipped_recipes():
         recipe = load_recipe(name)
         gigabytes = sum(
