@@ -49,10 +49,10 @@ def to_mapping(settings: object) -> dict[str, Any]:
 
 
 def nearest(key: str, known: typing.Iterable[str]) -> str:
-    """``; did you mean 'X'?`` where a known key is close, else ``; known keys: ...``."""
+    """``; did you mean 'X'?`` where a known key is close, else ``; known: ...``."""
     known = list(known)
     close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(known)}"
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
 
 
 def _plain(value: Any) -> Any:

@@ -27,7 +27,7 @@ def test_check_prints_a_table_and_is_content_with_sound_sets(anyir, folder):
     assert code == 0 and err.strip() == "sound"
     rows = {line.split()[0]: line for line in out.splitlines() if line and not line.startswith(" ")}
     assert "3 of 80" in rows["photos"] and "train/clean/photos" in rows["photos"]
-    assert "3 of 24" in rows["kodak24"] and "wed" in rows["6"]  # "6 pictures opened; not there: ..."
+    assert "3 of 24" in rows["kodak24"] and "wed" in rows["6"]  # "6 files opened; not there: ..."
 
 
 def test_check_names_a_planted_test_picture_and_exits_with_1(anyir, folder, tmp_path):
@@ -42,6 +42,28 @@ def test_check_names_a_planted_test_picture_and_exits_with_1(anyir, folder, tmp_
     values = json.loads(report.read_text())
     assert values["leaks"][0]["pictures"] == ["train/clean/photos/planted.jpg", "test/Kodak24/1.png"]
     assert not values["sound"] and values["files"] == 8
+
+
+def test_check_names_label_maps_that_are_of_no_use_and_notes_clean_pictures_that_are_not_used(anyir, folder):
+    for name in ("rgb", "labels"):
+        (folder / "train/street" / name).mkdir(parents=True)
+    for name in ("blurred", "sharp"):
+        (folder / "train/blur" / name).mkdir(parents=True)
+    for number in (1, 2):
+        write_image(picture(20 + number), folder / f"train/street/rgb/{number}.png")
+        write_image(picture(30 + number), folder / f"train/blur/sharp/{number}.png")
+    write_image(picture(33), folder / "train/blur/blurred/1.png")
+    Image.fromarray(np.zeros((140, 160), np.uint8)).save(folder / "train/street/labels/1.png")
+    small = folder / "train/street/labels/2.png"
+    Image.fromarray(np.zeros((70, 80), np.uint8)).save(small)
+    code, out, _ = anyir("data", "check", folder)
+    assert code == 1
+    assert f"street: not of the clean picture's size: 1\n  {small} and " in out
+    assert (
+        f"blur: clean without degraded, so not used (no fault): 1\n  {folder}/train/blur/sharp/2.png\n" in out
+    )
+    states = {line.split()[0]: line for line in out.splitlines() if line.endswith(("sound", "SOUND"))}
+    assert states["street"].endswith("NOT SOUND") and states["blur"].endswith("  sound")
 
 
 def test_training_refuses_it_by_name_with_code_2(anyir, folder, tmp_path):

@@ -10,7 +10,8 @@ from PIL import Image
 
 from anyir.data.sets import SETS
 from anyir.model import config
-from anyir.training.recipe import load_recipe, shipped_recipes
+from anyir.training.recipe import load_recipe
+from anyir.training.recipe_files import shipped_recipes
 
 SCENES, SIDE, STEPS = 6, 96, 20
 NAMES = {"bsd400": "{}001", "wed": "0000{}", "rain_train_l": "norain-{}"}

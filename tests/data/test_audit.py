@@ -118,6 +118,58 @@ def test_what_is_wrong_with_files_is_found(folder):
     assert [(m.ours.name, m.theirs.name) for m in result.duplicates] == [("1.png", "again.png")]
 
 
+@pytest.fixture
+def labelled(folder):
+    """Four street photographs and their label maps, beside the other sets."""
+    for part in ("rgb", "labels"):
+        (folder / "train/street" / part).mkdir(parents=True)
+    for number in range(4):
+        Image.fromarray(picture(100 + number, 140, 160)).save(folder / f"train/street/rgb/{number}.png")
+        labels = np.repeat([0, 3], 70 * 160).reshape(140, 160).astype(np.uint8)
+        Image.fromarray(labels).save(folder / f"train/street/labels/{number}.png")
+    return folder
+
+
+def test_label_maps_are_opened_too(labelled):
+    result = audit(labelled)
+    (street,) = (each for each in result.sets if each.found.dataset.name == "street")
+    assert result.sound and len(street.found.examples) == 4 and result.files == 13 + 8
+    # All maps are alike: they are no pictures, and not compared with any.
+    assert result.duplicates == () and result.leaks == ()
+
+
+def test_what_is_wrong_with_label_maps_is_found(labelled):
+    labels = labelled / "train/street/labels"
+    (labels / "0.png").write_bytes((labels / "0.png").read_bytes()[:60])
+    Image.fromarray(np.zeros((140, 150), np.uint8)).save(labels / "1.png")
+    (labels / "2.png").unlink()
+    Image.fromarray(picture(9, 140, 160)).save(labels / "3.png")
+    result = audit(labelled)
+    (street,) = (each for each in result.sets if each.found.dataset.name == "street")
+    assert [path.name for path in street.unreadable] == ["0.png", "3.png"]
+    damaged, coloured = street.unreadable.values()
+    assert "labels" in damaged and "not a label map" in coloured
+    assert [(a.parts[-2:], b.parts[-2:], words) for a, b, words in street.unequal] == [
+        (("labels", "1.png"), ("rgb", "1.png"), "150×140 against 160×140")
+    ]
+    assert [(a.parts[-2:], b.parts[-2:]) for a, b in street.found.alone] == [
+        (("rgb", "2.png"), ("labels", "2.png"))
+    ]
+    assert not street.sound and not result.sound
+    values = to_json(result)["sets"]["street"]
+    assert list(values["unreadable"]) == ["train/street/labels/0.png", "train/street/labels/3.png"]
+    assert values["unequal"][0][:2] == ["train/street/labels/1.png", "train/street/rgb/1.png"]
+
+
+def test_a_clean_picture_without_a_degraded_one_is_a_note(folder):
+    Image.fromarray(picture(60, 140, 160)).save(folder / "train/lowlight/normal/9.png")
+    result = audit(folder)
+    assert result.sound and result.files == 13
+    values = to_json(result)["sets"]
+    assert values["lowlight"]["clean_without_degraded"] == ["train/lowlight/normal/9.png"]
+    assert values["photos"]["clean_without_degraded"] == []
+
+
 def test_sets_of_the_users_own_are_looked_for_when_named(folder, tmp_path):
     (tmp_path / "mine/degraded").mkdir(parents=True)
     (tmp_path / "mine/clean").mkdir()

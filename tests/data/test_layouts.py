@@ -180,6 +180,42 @@ def test_a_missing_label_map_is_named(tmp_path):
         examples_of(tmp_path, SETS["street"])
 
 
+@pytest.mark.parametrize(
+    ("name", "files", "unused"),
+    [
+        ("rain", ["rain/rainy/1.png", "rain/clean/1.png", "rain/clean/2.png"], ["rain/clean/2.png"]),
+        (
+            "ots",
+            ["OTS/hazy/a/0001_1_0.2.jpg", "OTS/clear/0001.jpg", "OTS/clear/0002.jpg"],
+            ["OTS/clear/0002.jpg"],
+        ),
+        # All in one folder: what is degraded is not clean without degraded.
+        (
+            "rain_train_l",
+            ["RainTrainL/rain-1.png", "RainTrainL/norain-1.png", "RainTrainL/norain-2.png"],
+            ["RainTrainL/norain-2.png"],
+        ),
+        # A folder for each scene, one of them without blurred pictures.
+        (
+            "gopro_train",
+            [
+                f"GOPRO_Large/train/{end}"
+                for end in ("A/blur/1.png", "A/sharp/1.png", "A/sharp/2.png", "B/sharp/3.png")
+            ],
+            ["GOPRO_Large/train/A/sharp/2.png"],
+        ),
+        ("photos", ["clean/photos/1.png"], []),
+    ],
+)
+def test_clean_pictures_that_no_degraded_one_belongs_to_are_told_and_no_fault(tmp_path, name, files, unused):
+    touch(tmp_path, files)
+    found = scan(tmp_path, SETS[name])
+    assert found is not None
+    assert [path.relative_to(tmp_path).as_posix() for path in found.unused] == unused
+    if not found.empty:
+        assert len(examples_of(tmp_path, SETS[name]) or ()) == 1
+
+
 def test_layouts_read_as_a_user_would_type_them():
     layouts = (
         Layout("a"),

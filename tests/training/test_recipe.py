@@ -5,7 +5,8 @@ from anyir.data.sets import SETS
 from anyir.errors import ConfigurationError
 from anyir.model.config import network_config
 from anyir.settings import from_mapping, to_mapping
-from anyir.training.recipe import Recipe, load_recipe, shipped_recipes
+from anyir.training.recipe import Recipe, load_recipe
+from anyir.training.recipe_files import shipped_recipes
 
 MINIMAL = """
 network = "anyir-s"
@@ -184,6 +185,25 @@ def test_recipes_on_sets_that_share_pictures_with_test_sets_say_so():
         assert (
             papers or "lowlight" not in recipe.sets or recipe.leave_out["lowlight"] == ("82", "775", "779")
         ), name
+
+
+# Megapixels of the large sets' pictures. WED's differ: half of one is assumed.
+MEGAPIXELS = {"ots": 0.55 * 0.413, "gopro_train": 1.28 * 0.72, "wed": 0.5}
+
+
+def test_what_no_memory_holds_is_read_from_files():
+    """Above some 8 GB decoded, where the sets are whole: three bytes a pixel, and two pictures a pair, but for OTS,
+    which has 35 hazy pictures to a clean one."""
+    for name in shipped_recipes():
+        recipe = load_recipe(name)
+        gigabytes = sum(
+            3e-3
+            * (SETS[each].expected or 0)
+            * MEGAPIXELS.get(each, 0.3)
+            * (1 if each in ("ots", "wed", "bsd400") else 2)
+            for each in recipe.sets
+        )
+        assert (recipe.loading == "files") == (gigabytes > 8), (name, gigabytes)
 
 
 def test_the_ablations_differ_in_the_network_alone():

@@ -143,7 +143,7 @@ def _print(result: Audit) -> None:
     ):
         _list(title, [f"{m.ours} = {m.theirs} ({m.similarity:.2f})" for m in matches])
     print(
-        f"\n{result.files} pictures opened; not there: {', '.join(each.name for each in result.absent) or 'none'}"
+        f"\n{result.files} files opened; not there: {', '.join(each.name for each in result.absent) or 'none'}"
     )
     say("sound" if result.sound else "not sound: see above")
 
@@ -177,7 +177,10 @@ def _findings(each: SetReport) -> None:
     _list(f"{name}: two pictures of one name", [f"{a} and {b.name}" for a, b in found.namesakes])
     _list(f"{name}: folders without pictures", [str(folder) for folder in found.empty])
     _list(f"{name}: unreadable", each.unreadable.values())
-    _list(f"{name}: pairs of two sizes", [f"{a} and {b}: {words}" for a, b, words in each.unequal])
+    _list(
+        f"{name}: not of the clean picture's size", [f"{a} and {b}: {words}" for a, b, words in each.unequal]
+    )
+    _list(f"{name}: clean without degraded, so not used (no fault)", [str(path) for path in found.unused])
     _list(f"{name}: smaller than the papers' patches", [str(path) for path in each.small])
 
 

@@ -20,7 +20,7 @@ from anyir.data.fingerprint import Fingerprint, Match, find_alike, find_duplicat
 from anyir.data.layouts import DataSet, Example, Found, Use, scan
 from anyir.data.sets import GENERIC, SETS
 from anyir.errors import DataError, PictureError
-from anyir.picture import read_image
+from anyir.picture import read_image, read_labels
 
 SHOWN: Final = 5
 """Pairs that an error names."""
@@ -35,8 +35,8 @@ class SetReport:
 
     Attributes:
         found: where it lies, its examples, and the files that miss a partner or share a name.
-        unreadable: files that cannot be read, and why.
-        unequal: pairs whose sizes differ: (degraded, clean, in words).
+        unreadable: files, label maps included, that cannot be read, and why.
+        unequal: degraded pictures and label maps whose size is not their clean picture's: (it, clean, in words).
         small: clean pictures with a side shorter than :data:`SMALL`.
     """
 
@@ -62,7 +62,7 @@ class Audit:
         absent: the others.
         leaks: scenes of training and test sets that are the same, named by their clean pictures.
         duplicates: pairs of clean training pictures that show the same.
-        files: pictures opened.
+        files: pictures and label maps opened.
     """
 
     data: Path
@@ -80,7 +80,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class _Opened:
-    """One file, opened: size and fingerprint, or why there are none."""
+    """One file, opened: size and, of a picture, fingerprint; or why there are none."""
 
     size: tuple[int, int] = (0, 0)
     print: Fingerprint | None = None
@@ -90,7 +90,7 @@ class _Opened:
 def audit(
     data: Path, only: Sequence[str] = (), on_file: Callable[[int, int], None] = lambda done, total: None
 ) -> Audit:
-    """Find the sets in a data folder and open every picture of them.
+    """Find the sets in a data folder and open every picture and label map of them.
 
     Args:
         data: the folder.
@@ -117,7 +117,11 @@ def audit(
         raise DataError(
             f"{data} holds none of the data sets that were looked for: {', '.join(only) or 'see anyir data sets'}{hint}"
         )
-    looks = _look_at({path for each in present for path in files_of(each.examples)}, on_file)
+    looks = _look_at(
+        {path for each in present for path in files_of(each.examples)},
+        {path for each in present for path in _labels_of(each.examples)},
+        on_file=on_file,
+    )
     prints: dict[Use, dict[Path, Fingerprint]] = {"train": {}, "test": {}}
     for each in present:
         for path in files_of(each.examples):
@@ -142,6 +146,10 @@ def audit(
 def files_of(examples: Iterable[Example | Row]) -> set[Path]:
     """The clean and degraded pictures of examples."""
     return {path for each in examples for path in (each.clean, each.degraded) if path is not None}
+
+
+def _labels_of(examples: Iterable[Example]) -> set[Path]:
+    return {each.labels for each in examples if each.labels is not None}
 
 
 def refuse_leaks(
@@ -212,40 +220,53 @@ def _scenes(
 
 
 def _look_at(
-    files: Iterable[Path], on_file: Callable[[int, int], None] = lambda done, total: None
+    pictures: Iterable[Path],
+    labels: Iterable[Path] = (),
+    *,
+    on_file: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[Path, _Opened]:
     """Open every file, on all cores: decoding leaves the interpreter free."""
-    ordered = sorted(files)
+    work = [(path, _picture) for path in sorted(pictures)] + [(path, _label_map) for path in sorted(labels)]
     looks: dict[Path, _Opened] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for path, look in zip(ordered, pool.map(_look, ordered), strict=True):
+        for (path, _), look in zip(work, pool.map(_look, work), strict=True):
             looks[path] = look
-            on_file(len(looks), len(ordered))
+            on_file(len(looks), len(work))
     return looks
 
 
-def _look(path: Path) -> _Opened:
+def _look(work: tuple[Path, Callable[[Path], _Opened]]) -> _Opened:
+    path, opened = work
     try:
-        image = read_image(path)
+        return opened(path)
     except PictureError as error:
         return _Opened(
             error=type(error)(str(error))
         )  # without its traceback, which would hold what was decoded
+
+
+def _picture(path: Path) -> _Opened:
+    image = read_image(path)
     return _Opened(size=(image.shape[0], image.shape[1]), print=fingerprint(image))
 
 
+def _label_map(path: Path) -> _Opened:
+    labels = read_labels(path)
+    return _Opened(size=(labels.shape[0], labels.shape[1]))
+
+
 def _report(found: Found, looks: Mapping[Path, _Opened]) -> SetReport:
-    unreadable = {
-        path: str(looks[path].error) for path in sorted(files_of(found.examples)) if looks[path].error
-    }
+    files = files_of(found.examples) | _labels_of(found.examples)
+    unreadable = {path: str(looks[path].error) for path in sorted(files) if looks[path].error}
     unequal: list[tuple[Path, Path, str]] = []
     for each in found.examples:
-        if each.degraded is None or {each.clean, each.degraded} & unreadable.keys():
-            continue
-        sizes = [looks[path].size for path in (each.degraded, each.clean)]
-        if sizes[0] != sizes[1]:
-            words = " against ".join(f"{width}×{height}" for height, width in sizes)
-            unequal.append((each.degraded, each.clean, words))
+        for path in (each.degraded, each.labels):
+            if path is None or {each.clean, path} & unreadable.keys():
+                continue
+            sizes = [looks[file].size for file in (path, each.clean)]
+            if sizes[0] != sizes[1]:
+                words = " against ".join(f"{width}×{height}" for height, width in sizes)
+                unequal.append((path, each.clean, words))
     clean = sorted({each.clean for each in found.examples} - unreadable.keys())
     small = tuple(path for path in clean if min(looks[path].size) < SMALL)
     return SetReport(found, unreadable, tuple(unequal), small)
@@ -277,7 +298,8 @@ def to_json(result: Audit) -> dict[str, Any]:
                 "namesakes": [[name(path) for path in two] for two in each.found.namesakes],
                 "empty_folders": [name(folder) for folder in each.found.empty],
                 "unreadable": {name(path): why for path, why in each.unreadable.items()},
-                "unequal": [[name(degraded), name(clean), words] for degraded, clean, words in each.unequal],
+                "unequal": [[name(path), name(clean), words] for path, clean, words in each.unequal],
+                "clean_without_degraded": [name(path) for path in each.found.unused],
                 "small": [name(path) for path in each.small],
             }
             for each in result.sets

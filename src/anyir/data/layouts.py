@@ -137,6 +137,8 @@ class Found:
         alone: degraded pictures without a clean partner, and clean pictures without the label map they should have.
         namesakes: pictures whose stem another in their folder has too: which one is meant, nobody can say.
         empty: folders of the layout without a picture.
+        unused: clean pictures of pairs that no degraded picture belongs to. Nothing is wrong with that: many sets have
+            some, and nobody misses them.
     """
 
     dataset: DataSet
@@ -146,6 +148,7 @@ class Found:
     alone: tuple[tuple[Path, Path], ...]
     namesakes: tuple[tuple[Path, Path], ...]
     empty: tuple[Path, ...]
+    unused: tuple[Path, ...]
 
 
 def roots(data: Path, use: Use) -> tuple[tuple[Path, bool], ...]:
@@ -247,6 +250,7 @@ def _found(dataset: DataSet, layout: Layout, folders: Sequence[Path]) -> Found:
     alone: list[tuple[Path, Path]] = []
     namesakes: list[tuple[Path, Path]] = []
     empty: list[Path] = []
+    unused: list[Path] = []
     for folder in folders:
         prefix = f"{folder.name}/" if "*" in layout.folder else ""
         clean_files = picture_files(
@@ -264,6 +268,13 @@ def _found(dataset: DataSet, layout: Layout, folders: Sequence[Path]) -> Found:
             if clean or degraded:  # a folder without either is not of the set
                 empty.append(folder / (layout.clean if degraded else layout.degraded or ""))
             continue
+        if layout.degraded is not None:
+            used = {layout.partner(stem) for stem in degraded}
+            if (
+                layout.clean == layout.degraded
+            ):  # all in one folder, where the degraded ones are no clean ones
+                used |= degraded.keys()
+            unused += [path for stem, path in clean.items() if stem not in used]
         for path in degraded.values():
             partner = path.stem if layout.degraded is None else layout.partner(path.stem)
             if partner not in clean:
@@ -276,7 +287,14 @@ def _found(dataset: DataSet, layout: Layout, folders: Sequence[Path]) -> Found:
             pair = None if layout.degraded is None else path
             examples.append(Example(prefix + path.stem, prefix + partner, clean[partner], pair, labels))
     return Found(
-        dataset, layout, tuple(folders), tuple(examples), tuple(alone), tuple(namesakes), tuple(empty)
+        dataset=dataset,
+        layout=layout,
+        folders=tuple(folders),
+        examples=tuple(examples),
+        alone=tuple(alone),
+        namesakes=tuple(namesakes),
+        empty=tuple(empty),
+        unused=tuple(unused),
     )
 
 

@@ -31,7 +31,7 @@ from anyir.training.recipe import Recipe
 from anyir.training.run import About, RunFolder
 from anyir.training.sampling import load_split, make_sampler
 from anyir.training.state import TrainingState, new_state
-from anyir.training.tensorboard import Board, new_writer, require_tensorboard
+from anyir.training.tensorboard import open_board, require_tensorboard
 from anyir.training.validation import Score, Validator
 
 LOG_EVERY: Final = 10
@@ -176,11 +176,13 @@ def train(
     # Not dynamic: each stage's sizes deserve kernels of their own, and there are few stages.
     forward = torch.compile(network, dynamic=False) if recipe.compile else network
 
-    board = Board(new_writer(out, state.step)) if tensorboard and processes.is_first else None
     scores: dict[str, Score] = {}
     losses, started = Losses(out, recipe, sampler, training.device), time.monotonic() - state.seconds
     finished = _share(state, sampler.steps) >= 1
-    with make_loader(recipe, sampler, training.device, place) as loader:
+    with (
+        make_loader(recipe, sampler, training.device, place) as loader,
+        open_board(out, state.step, wanted=tensorboard and processes.is_first) as board,
+    ):
         while not finished:
             share = _share(state, sampler.steps)
             stage, learning_rate = recipe.stage_at(share), recipe.learning_rate_at(state.step, share)

@@ -161,10 +161,12 @@ def plan_training(
     max_minutes: float | None = None,
     weights: Path | None = None,
     tensorboard: bool = False,
+    timed_steps: int | None = None,
 ) -> Plan:
     """Check what :func:`anyir.training.loop.train` would check with these arguments, in one process, and measure.
 
-    Nothing is written. The arguments are those of ``train``, and so are the errors.
+    Nothing is written. The arguments are those of ``train``, and so are the errors; but for ``timed_steps``, how many
+    steps of each stage are timed, :data:`TIMED_STEPS` where not given.
 
     Raises:
         TrainingError: a stage does not fit the GPU's memory, and whatever ``train`` raises before its first step.
@@ -193,7 +195,7 @@ def plan_training(
     steps_done, seconds_done = state.step, state.seconds
     validation_seconds = _time_validation(validator, network, place)
     with make_loader(recipe, sampler, training.device, place) as loader:
-        measured = _Trial(recipe, state, sampler, loader, place).stages()
+        measured = _Trial(recipe, state, sampler, loader, place, timed_steps or TIMED_STEPS).stages()
     each = validation_seconds / recipe.validation.every_steps
     spans, ends_by_time = schedule(
         recipe,
@@ -325,10 +327,16 @@ class _Trial:
     """The first steps of every stage, as the loop makes them, with a network and an optimiser that are not kept."""
 
     def __init__(
-        self, recipe: Recipe, state: TrainingState, sampler: Sampler, loader: Loader, place: torch.device
+        self,
+        recipe: Recipe,
+        state: TrainingState,
+        sampler: Sampler,
+        loader: Loader,
+        place: torch.device,
+        timed_steps: int,
     ) -> None:
         self._recipe, self._state, self._sampler, self._place = recipe, state, sampler, place
-        self._loader = loader
+        self._loader, self._timed_steps = loader, timed_steps
         self._forward = torch.compile(state.network, dynamic=False) if recipe.compile else state.network
 
     def stages(self) -> list[_Measured]:
@@ -353,7 +361,7 @@ class _Trial:
         if cuda:
             torch.cuda.reset_peak_memory_stats(self._place)
         self._step(stage)
-        timed = _time(lambda: self._step(stage), self._place, TIMED_STEPS, 0.0, PATIENCE)
+        timed = _time(lambda: self._step(stage), self._place, self._timed_steps, 0.0, PATIENCE)
         made = self._data_alone(stage)
         gpu_bytes = torch.cuda.max_memory_allocated(self._place) if cuda else None
         return _Measured(timed, stage.batch / made, gpu_bytes)

@@ -1,4 +1,8 @@
-"""Recipes: everything that decides a training run, in one typed, immutable value read from TOML."""
+"""Recipes: everything that decides a training run, in one typed, immutable value read from TOML.
+
+A recipe may build on another: its file then has a ``base``, and says only what is different
+(:mod:`anyir.training.recipe_files`). What is loaded, compared and stored with a run is always the whole of it.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Literal, cast
 
 from anyir.data.catalogue import Loading
@@ -16,6 +18,7 @@ from anyir.data.mixture import check_leave_out, check_sources, check_weights, so
 from anyir.errors import ConfigurationError
 from anyir.model.config import SIZE_MULTIPLE, network_config
 from anyir.settings import from_mapping
+from anyir.training.recipe_files import FILE_KEYS, read_recipe
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -242,41 +245,19 @@ class Recipe:
         return self.optimiser.learning_rate * warm * cosine
 
 
-def shipped_recipes() -> tuple[str, ...]:
-    """Names of the recipes inside the package, sorted."""
-    return tuple(
-        sorted(
-            e.name.removesuffix(".toml")
-            for e in (files("anyir") / "recipes").iterdir()
-            if e.name.endswith(".toml")
-        )
-    )
-
-
 def load_recipe(name_or_file: str, changes: Iterable[str] = ()) -> Recipe:
     """Read a recipe of the package by name, or any TOML file.
 
     Args:
-        name_or_file: a name of :func:`shipped_recipes`, or a path that ends in ``.toml``.
-        changes: ``key=value`` each, dots between tables (``optimiser.learning_rate=1e-3``), the value in TOML.
+        name_or_file: a name of :func:`anyir.training.recipe_files.shipped_recipes`, or a path that ends in ``.toml``.
+        changes: ``key=value`` each, dots between tables (``optimiser.learning_rate=1e-3``), the value in TOML. They
+            are made to the whole recipe, its base included.
 
     Raises:
-        ConfigurationError: no such recipe, unreadable TOML, an unknown key, a wrong type or an impossible value.
+        ConfigurationError: no such recipe or base, unreadable TOML, an unknown key, a wrong type or an impossible
+            value.
     """
-    if name_or_file.endswith(".toml"):
-        source, shown = Path(name_or_file), name_or_file
-    elif name_or_file in shipped_recipes():
-        source, shown = files("anyir") / "recipes" / f"{name_or_file}.toml", f"recipe {name_or_file}"
-    else:
-        raise ConfigurationError(
-            f"no recipe {name_or_file!r}: give a .toml file or one of {', '.join(shipped_recipes())}"
-        )
-    try:
-        values = tomllib.loads(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{shown}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{shown}: not TOML: {error}") from error
+    values = read_recipe(name_or_file)
     for change in changes:
         _apply(values, change)
     return from_mapping(Recipe, values, "recipe")
@@ -287,6 +268,8 @@ def _apply(values: dict[str, Any], change: str) -> None:
     key, equals, text = change.partition("=")
     if not equals or not key.strip():
         raise ConfigurationError(f"--set {change!r}: write key=value, as in optimiser.learning_rate=1e-3")
+    if key.strip() in FILE_KEYS:
+        raise ConfigurationError(f"--set {change!r}: only a recipe's file can have this key")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
@@ -26,6 +27,9 @@ class Writer(Protocol):
 
     def flush(self) -> Any:  # noqa: ANN401
         """Write what was added."""
+
+    def close(self) -> Any:  # noqa: ANN401
+        """End the thread that writes, and close the file."""
 
 
 class Board:
@@ -67,8 +71,27 @@ def require_tensorboard() -> None:
         )
 
 
+@contextmanager
+def open_board(folder: Path, after_step: int, *, wanted: bool) -> Generator[Board | None]:
+    """The board of a run, closed at the end whatever the reason; None where it is not wanted.
+
+    Args:
+        folder: the run's.
+        after_step: steps that are done; what the folder has of later ones is hidden, as they come again.
+        wanted: whether anything is to be written.
+    """
+    if not wanted:
+        yield None
+        return
+    writer = new_writer(folder, after_step)
+    try:
+        yield Board(writer)
+    finally:
+        writer.close()
+
+
 def new_writer(folder: Path, after_step: int) -> Writer:
-    """PyTorch's own writer; what is in the folder of steps after ``after_step`` is hidden, as they come again."""
+    """PyTorch's own writer; what is in the folder of steps after ``after_step`` is hidden."""
     from torch.utils.tensorboard import SummaryWriter
 
     return cast(Writer, SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=after_step + 1))
