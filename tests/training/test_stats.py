@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 
 from anyir.data.catalogue import load_pictures
 from anyir.errors import DataError
+from anyir.picture import write_image
 from anyir.training.recipe import load_recipe
 from anyir.training.sampling import make_sampler
 from anyir.training.stats import recipe_stats, to_json
@@ -37,6 +39,24 @@ def test_samples_of_an_epoch_are_those_that_a_training_has(by_epoch, tiny_data):
     ).epoch
     assert stats.sets == {"rain_real": 24, "lowlight": 8, "photos": 8, "bsds": 8}
     assert (stats.before, stats.after) == (21 + 7 + 13, 42 + 21 + 13)
+
+
+def test_what_is_left_out_is_left_out_as_training_does(tmp_path):
+    """By scene, which is more than a file's name where each scene has a folder; and the same ones are held out."""
+    for scene in ("GOPR1", "GOPR2"):
+        for part in ("blur", "sharp"):
+            folder = tmp_path / "GoPro" / "train" / scene / part
+            folder.mkdir(parents=True)
+            for number in range(4):
+                write_image(np.zeros((32, 32, 3), np.uint8), folder / f"{number:06}.png")
+    path = tmp_path / "deblur.toml"
+    path.write_text(
+        'network = "tiny"\nepochs = 1\n[repeats]\ndeblur = 1\n[validation]\nhold_out_every = 4\n[leave_out]\n'
+        'gopro_train = ["GOPR1/000000", "GOPR2/000002"]\n[[stages]]\nuntil = 1\npatch = 32\nbatch = 4\n'
+    )
+    recipe = load_recipe(str(path))
+    counted = {task.task: task.after for task in recipe_stats(recipe, tmp_path).tasks}
+    assert counted == make_sampler(recipe, training_of(recipe, tmp_path)).epoch == {"deblur": 5}
 
 
 def test_shares_of_a_mixture_are_those_that_a_training_has(recipe, tiny_data):

@@ -97,9 +97,10 @@ def recipe_stats(recipe: Recipe, data: Path, name: str = "custom") -> RecipeStat
         )
     used: dict[str, int] = {}
     for each, found in examples.items():
-        clean = [e.clean for e in found if e.clean.stem not in recipe.leave_out.get(each, ())]
-        kept = held_out(clean, recipe.validation.hold_out_every)
-        used[each] = sum(path not in kept for path in clean)
+        # As load_pictures does: the same ones are held out, whatever is left out.
+        kept = held_out((example.clean for example in found), recipe.validation.hold_out_every)
+        left_out = recipe.leave_out.get(each, ())
+        used[each] = sum(e.clean not in kept and e.scene not in left_out for e in found)
     weights = {task: weight for task, weight in recipe.weights.items() if weight > 0}
     sources = {task: task_sources(task, recipe.sources) for task in weights}
     before = {task: sum(used[each] for each in sources[task]) for task in weights}
