@@ -75,6 +75,7 @@ def test_constraints_pin_every_direct_dependency():
         "samples/README.md",
         "docs/training-log.md",
         "docs/model-card-anyir-s.md",
+        "docs/results.md",
     ],
 )
 def test_links_between_files_lead_somewhere(name):
@@ -88,5 +89,7 @@ def test_the_readme_quotes_the_committed_results():
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     name = default_name()
-    block = tool.results_block(name, load_results(ROOT / "results" / name / "results.json"))
-    assert f"<!-- results:begin -->\n{block}<!-- results:end -->" in text("README.md"), f"run {tool.__file__}"
+    results = load_results(ROOT / "results" / name / "results.json")
+    for file, block in (("README.md", tool.results_block), ("docs/results.md", tool.page_block)):
+        quoted = f"<!-- results:begin -->\n{block(name, results)}<!-- results:end -->"
+        assert quoted in text(file), f"{file}: run {tool.__file__}"

@@ -1,6 +1,6 @@
-"""Write the results in README.md and the figure of the samples anew, from the committed results and weights.
+"""Write the results in README.md and docs/results.md and the figure of the samples anew, from the committed results.
 
-With --check, only say whether the README quotes the results file as it is.
+With --check, only say whether both quote the results file as it is.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from typing import Final
 
 import numpy as np
 
+from anyir.evaluation.comparison import comparison_tables
+from anyir.evaluation.report import table
 from anyir.evaluation.results import Results, load_results
+from anyir.evaluation.tables import to_markdown
 from anyir.files import write_atomically
 from anyir.inference import Restorer, default_name
 from anyir.picture import read_image, write_image
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 README: Final = ROOT / "README.md"
+PAGE: Final = ROOT / "docs" / "results.md"
 FIGURE: Final = ROOT / "docs" / "images" / "samples.jpg"
 SAMPLES: Final = ("noise.png", "rain.jpg", "haze.jpg", "blur.jpg", "dark.png")
 SIDE: Final = 296
@@ -52,6 +56,27 @@ def results_block(name: str, results: Results) -> str:
     return "\n".join(lines)
 
 
+def page_block(name: str, results: Results) -> str:
+    """The numbers of docs/results.md: every set, and the published tables with ours in them."""
+    return "\n".join(
+        [
+            f"## `{name}` on every set",
+            "",
+            "The degraded picture and the restored one, means over pictures. Harmed is how many came back worse.",
+            "",
+            *table(results),
+            "",
+            *(to_markdown(each) for each in comparison_tables([results])[:2]),
+        ]
+    )
+
+
+def written_anew(file: Path, block: str) -> tuple[str, str]:
+    """The file as it is, and as it should be."""
+    before = file.read_text(encoding="utf-8")
+    return before, _BLOCK.sub(lambda match: match.group(1) + block + match.group(2), before)
+
+
 def sample_figure() -> np.ndarray:
     """Degraded above, restored below, a square of one sample a column: (H, W, 3) uint8."""
     restorer = Restorer()
@@ -78,14 +103,15 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     name = default_name()
-    block = results_block(name, load_results(ROOT / "results" / name / "results.json"))
-    before = README.read_text(encoding="utf-8")
-    after = _BLOCK.sub(lambda match: match.group(1) + block + match.group(2), before)
+    results = load_results(ROOT / "results" / name / "results.json")
+    for file, block in ((README, results_block(name, results)), (PAGE, page_block(name, results))):
+        before, after = written_anew(file, block)
+        if arguments.check and after != before:
+            sys.exit(f"{file} is out of date; run: python tools/make_readme_results.py")
+        if not arguments.check:
+            write_atomically(file, after.encode())
     if arguments.check:
-        sys.exit(
-            f"{README} is out of date; run: python tools/make_readme_results.py" if after != before else 0
-        )
-    write_atomically(README, after.encode())
+        return
     FIGURE.parent.mkdir(parents=True, exist_ok=True)
     write_image(sample_figure(), FIGURE, overwrite=True)
 

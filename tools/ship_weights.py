@@ -60,7 +60,8 @@ def write_facts() -> None:
 
 def evaluate(name: str, data: Path) -> None:
     """``anyir evaluate`` on every test set, by the command that the results file then names."""
-    options = ("--suite", "all", "-o", (RESULTS / name).relative_to(ROOT).as_posix(), "--overwrite")
+    folder = (RESULTS / name).relative_to(ROOT).as_posix()
+    options = ("--suite", "all", "--conventions", "--figures", "-o", folder, "--overwrite")
     command = [
         sys.executable,
         "-m",
