@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from anyir.errors import AnyirError
 from anyir.model.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -25,7 +26,12 @@ def main() -> None:
     parser.add_argument("--share", type=float, required=True, help="of NEW, 0 to 1")
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
-    old, new = load_checkpoint(arguments.old), load_checkpoint(arguments.new)
+    if not 0 <= arguments.share <= 1:
+        parser.error("--share must be from 0 to 1")
+    try:
+        old, new = load_checkpoint(arguments.old), load_checkpoint(arguments.new)
+    except AnyirError as error:
+        sys.exit(f"average_weights: {error}")
     if old.network != new.network:
         sys.exit("the two checkpoints are of different networks")
     share = arguments.share

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import re
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -25,6 +25,7 @@ from typing import Any, Final
 import torch
 
 from anyir.errors import AnyirError
+from anyir.evaluation.cost import machine
 from anyir.files import make_folder, write_atomically
 from anyir.training.distributed import Processes
 from anyir.training.loop import choose_device, device_name
@@ -147,16 +148,6 @@ class Utilisation:
             self._samples.append(float(done.stdout))
 
 
-def processor() -> str:
-    """The CPU's name; its architecture where the system does not tell."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor() or platform.machine()
-    named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return named.group(1) if named else platform.machine()
-
-
 def markdown(result: dict[str, Any]) -> str:
     """The table, and what it was measured with."""
     with_ = result["with"]
@@ -245,16 +236,17 @@ def main(given: list[str]) -> None:
         rows.append(in_a_process(trial, given, place.index if place.type == "cuda" else None))
         sys.stderr.write(f"{json.dumps(rows[-1])}\n")  # long before the last
     about = sitting(arguments.recipe, (), place, 1)
+    processor = machine()["processor"]
     device = (
         torch.cuda.get_device_name(place)
         if place.type == "cuda"
-        else f"{processor()}, {device_name(place, Processes())}"
+        else f"{processor}, {device_name(place, Processes())}"
     )
     result = {
         "anyir_throughput": 1,
         "device": device,
-        "processor": processor(),
-        "command": " ".join(("python", "tools/throughput.py", *given)),
+        "processor": processor,
+        "command": shlex.join(("python", "tools/throughput.py", *given)),
         "recipe": arguments.recipe,
         "changes": arguments.changes,
         "steps": arguments.steps,

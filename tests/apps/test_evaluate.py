@@ -118,12 +118,14 @@ def test_identity_leaves_everything_as_it_is(data, tmp_path):
 
 def test_existing_results_are_refused_before_any_work(data, tmp_path):
     (tmp_path / "results.md").write_text("mine")
-    arguments = ["--weights", "no-such.onnx", "--data", data, "-o", tmp_path]
-    error = failure(*arguments)
-    assert isinstance(error, OutputError) and "results.md exists already; give --overwrite" in str(error)
-    assert isinstance(failure(*arguments, "--overwrite"), WeightsNotFound)
+    arguments = ["--weights", "identity", "--data", data, "-o", tmp_path]
+    done = command(*arguments)
+    assert isinstance(done.exception, OutputError) and done.stderr == ""  # no set was scored
+    assert "results.md exists already; give --overwrite" in str(done.exception)
+    error = failure("--weights", "no-such.onnx", *arguments[2:], "--overwrite")
+    assert isinstance(error, WeightsNotFound)
     assert (tmp_path / "results.md").read_text() == "mine"  # a failed run replaces nothing
-    assert command("--weights", "identity", *arguments[2:], "--overwrite").exit_code == 0
+    assert command(*arguments, "--overwrite").exit_code == 0
     assert (tmp_path / "results.md").read_text(encoding="utf-8").startswith("# Evaluation of identity")
 
 
@@ -168,7 +170,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(data, darker, tmp_pa
     out = tmp_path / "out"
     stopped = command(*arguments, out).exception
     assert isinstance(stopped, Interrupted) and "2 pictures done; the same command goes on" in str(stopped)
-    assert [path.name for path in out.iterdir()] == ["results.unfinished"]
+    assert [path.name for path in out.iterdir()] == ["darker.unfinished"]
     done = len(restored)
     interrupt_at(0)
     assert command(*arguments, out).exit_code == 0
@@ -187,7 +189,7 @@ def test_what_was_begun_with_other_settings_is_not_gone_on_with(data, darker, tm
     interrupt_at(0)
     error = failure("--weights", darker, "--data", data, "-o", out, "--seed", "1")
     assert isinstance(error, OutputError)
-    assert "results.unfinished is of an evaluation with other conventions and settings" in str(error)
+    assert "darker.unfinished is of an evaluation with other conventions and settings" in str(error)
     assert (
         command("--weights", darker, "--data", data, "-o", out, "--seed", "1", "--overwrite").exit_code == 0
     )
@@ -248,7 +250,7 @@ def test_peers_stand_in_the_same_tables(data, darker, tmp_path):
     own, peer = (load_results(out / f"{name}.json") for name in ("results", "results-darker"))
     assert own.model is not None and own.model.parameters == 993_699 and own.model.peak_memory_224_bytes
     assert peer.sets[0].psnr == pytest.approx(20, abs=0.001)
-    assert str(darker) in peer.command and "--peer" not in peer.command and "--peer" in own.command
+    assert peer.command == own.command and str(darker) in own.command
     table = (out / "tables.md").read_text(encoding="utf-8")
     assert all(
         f"| {name}" in table for name in ("AnyIR", "anyir-s, measured", "darker, measured", "degraded input")
@@ -259,6 +261,82 @@ def test_peers_stand_in_the_same_tables(data, darker, tmp_path):
     error = failure(*arguments[:-1], tmp_path / "new", "--peer", tmp_path / "none.json")
     assert isinstance(error, DataError) and "none.json" in str(error)
     assert not (tmp_path / "new").exists()
+
+
+def test_an_interruption_during_a_peer_loses_nothing(data, darker, tmp_path, interrupt_at):
+    out = tmp_path / "out"
+    arguments = ["--weights", "identity", "--peer", darker, "--data", data, "--suite", "derain", "-o", out]
+    interrupt_at(4)  # two pictures of the identity, one of the peer
+    assert "3 pictures done" in str(command(*arguments).exception)
+    assert sorted(path.name for path in out.iterdir()) == ["darker.unfinished", "identity.unfinished"]
+    restored = interrupt_at(0)
+    restored.clear()
+    assert command(*arguments).exit_code == 0
+    assert len(restored) == 1 and not list(out.glob("*.unfinished"))
+
+
+def test_an_interrupted_replacement_goes_on_too_and_leaves_nothing_old(data, darker, tmp_path, interrupt_at):
+    out = tmp_path / "out"
+    everything = ["--weights", darker, "--peer", "identity", "--data", data, "--figures", "-o", out]
+    assert command(*everything, "--suite", "derain").exit_code == 0
+    (out / "mine.txt").write_text("mine")
+    new = ["--weights", "identity", "--data", data, "--set", "rain100l", "--suite", "all", "-o", out]
+    assert isinstance(failure(*new), OutputError)
+    interrupt_at(2)
+    assert isinstance(command(*new, "--overwrite").exception, Interrupted)
+    assert load_results(out / "results.json").weights["name"] == "darker"  # until there is something better
+    restored = interrupt_at(0)
+    restored.clear()
+    assert command(*new, "--overwrite").exit_code == 0
+    assert len(restored) == 1 and load_results(out / "results.json").weights["name"] == "identity"
+    assert not list(out.glob("results-*")) and not list(out.glob("figures/*"))
+    assert (out / "mine.txt").exists()
+
+
+def test_figures_of_an_earlier_evaluation_are_not_replaced_unasked(data, tmp_path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "gain.png").write_bytes(b"mine")
+    error = failure("--weights", "identity", "--data", data, "-o", tmp_path)
+    assert isinstance(error, OutputError) and "gain.png exists already" in str(error)
+
+
+def test_weights_of_one_name_stand_beside_each_other(data, darker, tmp_path):
+    other = onnx.load(darker)
+    other.graph.initializer[0].CopyFrom(helper.make_tensor("tenth", TensorProto.FLOAT, [], [0.05]))
+    (tmp_path / "other").mkdir()
+    onnx.save(other, tmp_path / "other" / "darker.onnx")
+    out = tmp_path / "out"
+    arguments = ["--weights", darker, "--data", data, "--suite", "derain", "--figures", "-o", out]
+    assert command(*arguments, "--peer", tmp_path / "other" / "darker.onnx").exit_code == 0
+    (peer,) = out.glob("results-darker-*.json")
+    assert load_results(peer).sets[0].psnr < load_results(out / "results.json").sets[0].psnr
+    assert len(list((out / "figures").glob("darker-*-rain100l.jpg"))) == 2
+    error = failure(*arguments[:-1], tmp_path / "new", "--peer", darker)
+    assert isinstance(error, UsageError) and "is the same as" in str(error)
+
+
+def test_clean_pictures_alone_need_no_chart_of_gains(data, tmp_path):
+    arguments = [
+        "--weights",
+        "identity",
+        "--data",
+        data,
+        "--set",
+        "clean",
+        "--figures",
+        "-o",
+        tmp_path / "out",
+    ]
+    assert command(*arguments).exit_code == 0
+    assert [path.name for path in (tmp_path / "out" / "figures").iterdir()] == ["identity-clean.jpg"]
+
+
+def test_a_file_called_identity_is_not_the_degraded_input(data, darker, tmp_path):
+    named = darker.rename(tmp_path / "identity.onnx")
+    arguments = ["--weights", named, "--data", data, "--suite", "derain", "-o", tmp_path / "out"]
+    assert command(*arguments).exit_code == 0
+    table = (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")
+    assert "| identity, measured" in table and "| degraded input" not in table
 
 
 def test_figures_are_drawn_where_asked(data, darker, tmp_path):
@@ -285,6 +363,9 @@ def test_conventions_are_a_table_of_their_own(data, darker, tmp_path):
         (["--suite", "lowlight"], DataError, r"none of the sets asked for; .*eval15"),
         (["--noise-rounding", "up"], UsageError, "'round' or 'truncate'"),
         (["--tile", "big"], UsageError, "--tile 'big'"),
+        (["--engine", "torch", "--peer", "x.onnx"], UsageError, "runs checkpoints, not x.onnx"),
+        (["--peer", "identity"], UsageError, "--peer identity is the same as identity"),
+        (["--peer", "none.onnx"], WeightsNotFound, "none.onnx"),
         (["--engine", "steam"], UsageError, "--engine 'steam': must be one of auto, onnx, torch"),
     ],
 )

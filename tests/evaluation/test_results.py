@@ -161,6 +161,24 @@ def test_files_that_are_not_results_are_refused(tmp_path, content, message):
         load_results(tmp_path / "none.json")
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content["sets"]["rain100l"].update(images=[]),
+        lambda content: content["weights"].pop("sha256"),
+        lambda content: content["sets"]["rain100l"]["images"][0]["restored"].update(psnr="x"),
+        lambda content: content.update(settings=[]),
+    ],
+)
+def test_damage_is_found_when_results_are_read(tmp_path, damage):
+    content = json.loads(to_json(results(RAIN)))
+    damage(content)
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"results.json is damaged: .*; evaluate again"):
+        load_results(path)
+
+
 def test_the_table_marks_what_does_not_compare():
     lines = table(results(RAIN, LOW, CLEAN))
     assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [

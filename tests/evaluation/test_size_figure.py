@@ -6,6 +6,7 @@ from matplotlib.text import Annotation, Text
 
 from anyir.errors import UsageError
 from anyir.evaluation.results import ImageResult, Results, Score, SetResult
+from anyir.evaluation.sets import SETS
 from anyir.evaluation.size_figure import Comparison, Method, _draw, comparable_psnr, size_figure
 
 DENOISE = Comparison(
@@ -38,7 +39,8 @@ AVERAGE = Comparison(
 
 def result(name: str, psnr: float, official: bool = True) -> SetResult:
     image = ImageResult("1", 32, 32, Score(20, 0.5), Score(psnr, 0.9), 0.1)
-    return SetResult(name, name, "derain", official, 1, (image,))
+    expected = SETS[name].expected
+    return SetResult(name, name, "derain", official, expected, (image,) * expected)
 
 
 def results(*sets: SetResult) -> Results:
@@ -51,6 +53,8 @@ def test_a_partial_set_is_never_averaged_into_a_claim():
     assert comparable_psnr(whole, ["rain100l", "lolv1"]) == 25
     assert comparable_psnr(whole, ["rain100l", "haze-partial"]) is None
     assert comparable_psnr(whole, ["rain100l", "gopro"]) is None
+    part = replace(whole.sets[0], expected=1, images=whole.sets[0].images[:1])  # whatever its file says
+    assert comparable_psnr(results(part), ["rain100l"]) is None
     with pytest.raises(UsageError, match="at least one set"):
         comparable_psnr(whole, [])
 

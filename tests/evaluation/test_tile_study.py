@@ -53,10 +53,10 @@ def test_losses_are_over_the_pictures_that_are_cut(found):
         len([size for size in engine.sizes if min(size) >= 88]) == 4
     )  # whole twice, and two tiles: nothing twice
 
-    text = markdown([study], [SMALL, LARGE, Tiling(256, 16)], "python tools/tile_study.py")
+    text = markdown([study], [SMALL, LARGE, Tiling(256, 16)], {"command": "python tools/tile_study.py"})
     row = next(line for line in text.splitlines() if line.startswith("| Clean"))
     assert row.split("|")[5].strip() == "−4.44 (1)" and row.split("|")[6].strip() == "–"
-    content = json.loads(to_json([study], "x"))["sets"][0]["tilings"]
+    content = json.loads(to_json([study], {"command": "x"}))["sets"][0]["tilings"]
     assert content[1]["tile"] == 128 and content[1]["cut"] == 1 and content[2]["loss_db"] is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -54,8 +55,8 @@ def ablation(
     require_extra("train", ("torch", "safetensors", "onnx", "scipy"), "ablation")
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device!r}: must be auto, cpu or cuda")
-    if max_minutes is not None and max_minutes <= 0:
-        raise UsageError(f"--max-minutes {max_minutes:g}: must be above 0")
+    if max_minutes is not None and not 0 < max_minutes < math.inf:
+        raise UsageError(f"--max-minutes {max_minutes:g}: must be above 0, and a number")
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise UsageError("an ablation trains in one process; start it without torchrun")
     import torch

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -45,33 +46,63 @@ class Contender:
     """What is evaluated.
 
     Attributes:
+        name: that no other has that is evaluated with it.
         weights: "name" and "sha256", for the results file.
         restore: degraded → restored image.
         provider: what really runs it; None for the identity.
         model: what the tables say of it; None for the identity.
+        threads: CPU threads that it was given or chose; None where it says nothing.
+        libraries: that decide its numbers, beside those of every evaluation.
     """
 
+    name: str
     weights: Mapping[str, str | None]
     restore: Restore
     provider: str | None
     model: EvaluatedModel | None
+    threads: int | None = None
+    libraries: tuple[str, ...] = ()
 
 
-def contender(weights: str, running: Running) -> Contender:
-    """Load what is to be evaluated.
+def contenders(weights: Sequence[str], running: Running) -> list[Contender]:
+    """Load all that is to be evaluated together.
 
     Args:
-        weights: "identity", a name, a checkpoint or an ONNX file.
+        weights: each "identity", a name, a checkpoint or an ONNX file.
         running: how.
 
     Raises:
-        UsageError, WeightsError, EngineUnavailable: as the engines'.
+        UsageError: the same weights twice, or an impossible way to run them.
+        WeightsError, EngineUnavailable: as the engines'.
     """
+    loaded = [_contender(each, running) for each in weights]
+    known: dict[str | None, str] = {}
+    for given, each in zip(weights, loaded, strict=True):
+        sha256 = each.weights["sha256"]
+        if sha256 in known:
+            raise UsageError(
+                f"--peer {given} is the same as {known[sha256]}; name other weights, or leave it out"
+            )
+        known[sha256] = given
+    names = Counter(each.name for each in loaded)
+    return [
+        replace(each, name=f"{each.name}-{sha256[:8]}")
+        if names[each.name] > 1 and (sha256 := each.weights["sha256"])
+        else each
+        for each in loaded
+    ]
+
+
+def _contender(weights: str, running: Running) -> Contender:
     from anyir.evaluation.results import IDENTITY
 
     if weights == IDENTITY:
-        return Contender({"name": IDENTITY, "sha256": None}, lambda image: image, None, None)
+        return Contender(IDENTITY, {"name": IDENTITY, "sha256": None}, lambda image: image, None, None)
     checkpoint = weights.lower().endswith(".safetensors")
+    if running.engine == "torch" and weights.lower().endswith(".onnx"):
+        raise UsageError(
+            f"--engine torch runs checkpoints, not {weights}; name a .safetensors file or use --engine onnx"
+        )
     if running.engine == "torch" or (running.engine == "auto" and checkpoint):
         return _by_pytorch(weights, running)
     return _by_onnx_runtime(weights, running)
@@ -87,7 +118,8 @@ def _by_onnx_runtime(weights: str, running: Running) -> Contender:
     engine = OnnxEngine(file.path, cast("Device", running.device), running.threads)
     restorer = Restorer(file.name, tile=running.tile, engine=engine)
     model = describe_model(file, engine.header, memory)
-    return Contender(_identified(file.name, file.path), restorer, engine.provider, model)
+    weights_of = _identified(file.name, file.path)
+    return Contender(file.name, weights_of, restorer, engine.provider, model, running.threads)
 
 
 def _by_pytorch(weights: str, running: Running) -> Contender:
@@ -100,7 +132,15 @@ def _by_pytorch(weights: str, running: Running) -> Contender:
     path = find_checkpoint(default_name() if weights == DEFAULT else weights)
     engine = TorchEngine(path, cast("Device", running.device), running.threads)
     restorer = Restorer(path.stem, tile=running.tile, engine=engine)
-    return Contender(_identified(path.stem, path), restorer, engine.provider, describe_checkpoint(path))
+    return Contender(
+        path.stem,
+        _identified(path.stem, path),
+        restorer,
+        engine.provider,
+        describe_checkpoint(path),
+        engine.threads,
+        ("torch",),
+    )
 
 
 def _identified(name: str, path: Path) -> dict[str, str | None]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from anyir.apps.console import Interrupted
-from anyir.apps.contenders import Running, contender
+from anyir.apps.contenders import Contender, Running, contenders
 from anyir.apps.extras import require_extra
 from anyir.apps.options import repeating_command, tile_size
 from anyir.errors import OutputError, UsageError
@@ -89,65 +89,73 @@ def evaluate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results in OUT.")] = False,
 ) -> None:
     """Measure PSNR and SSIM on the standard test sets, by the protocol of the papers."""
-    require_extra("train", ("skimage", "matplotlib") if figures else ("skimage",), "evaluate")
-    from anyir.evaluation.cost import machine
-    from anyir.evaluation.protocol import conventions
-    from anyir.evaluation.report import markdown, table, variants_table
-    from anyir.evaluation.results import Results, library_versions, load_results, to_json
+    needed = ("skimage", "torch", "onnx", "safetensors", *(("matplotlib",) if figures else ()))
+    require_extra("train", needed, "evaluate")
+    from anyir.evaluation.report import table, variants_table
+    from anyir.evaluation.results import load_results
     from anyir.evaluation.run import find_sets
     from anyir.evaluation.sets import select_sets
 
+    if figures and output is None:
+        raise UsageError("--figures needs a folder to draw them in: give -o OUT")
     protocol = _protocol(seed, noise_rounding, variants)
     running = Running(engine, device, tile_size(tile), threads)
     found = find_sets(data, select_sets(suite, only or ()))
     earlier = [load_results(Path(peer)) for peer in peers or () if peer.endswith(".json")]
-    wanted = [weights, *(peer for peer in peers or () if not peer.endswith(".json"))]
-    if figures and output is None:
-        raise UsageError("--figures needs a folder to draw them in: give -o OUT")
-    if output is not None:
-        _prepare(output, overwrite)
-    chosen = {
-        "suite": suite,
-        "engine": engine,
-        "tile": tile,
-        "device": device,
-        "threads": threads,
-        "seed": seed,
+    models = contenders([weights, *(peer for peer in peers or () if not peer.endswith(".json"))], running)
+    options = {
+        "--weights": weights,
+        "--peer": peers,
+        "--data": data,
+        "--suite": suite,
+        "--set": only,
+        "--engine": engine,
+        "--tile": tile,
+        "--device": device,
+        "--threads": threads,
+        "--seed": seed,
+        "--noise-rounding": noise_rounding,
+        "--conventions": variants,
+        "--figures": figures,
+        "-o": output,
     }
-    common = {"--data": data, "--suite": suite, "--set": only, "--engine": engine, "--tile": tile}
-    common |= {"--device": device, "--threads": threads, "--seed": seed, "--noise-rounding": noise_rounding}
-    common |= {"--conventions": variants, "--figures": figures, "-o": output}
-    done: list[Results] = []
-    for number, name in enumerate(wanted):
-        model = contender(name, running)
-        stem = RESULTS if number == 0 else f"{RESULTS}-{model.weights['name']}"
-        begun = Results(
-            command=repeating_command(
-                "evaluate", {"--weights": name, "--peer": peers if number == 0 else None, **common}
-            ),
-            weights=model.weights,
-            settings={**chosen, "provider": model.provider, **machine()},
-            conventions=conventions(protocol),
-            versions=library_versions(),
-            sets=(),
-            absent=found.absent,
-            model=model.model,
-        )
-        with _journal(output, stem, begun, variants) as journal:
-            results = replace(begun, sets=_evaluate(found, model.restore, protocol, journal))
-            if output is not None:
-                _write(output / f"{stem}.json", to_json(results))
-                _write(output / f"{stem}.md", markdown(results))
-            if output is not None and figures:
-                _draw_panels(output / FIGURES, found, results, model.restore, protocol)
-        done.append(results)
-        print("\n".join(table(results)))
-        if variants:
-            print("\n" + "\n".join(variants_table(results)))
-    if output is not None:
-        _write_tables(output, [*done, *earlier])
-        if figures:
-            _draw_charts(output / FIGURES, done[0], [*done, *earlier])
+    chosen = {
+        key.removeprefix("--"): options[key]
+        for key in ("--suite", "--engine", "--tile", "--device", "--seed")
+    }
+    command = repeating_command("evaluate", options)
+    begun = [_begin(model, command, chosen, protocol, found) for model in models]
+    with _journals(output, [model.name for model in models], begun, overwrite) as journals:
+        done = [
+            replace(start, sets=_evaluate(found, model.restore, protocol, journal))
+            for model, start, journal in zip(models, begun, journals, strict=True)
+        ]
+        for results in done:
+            print("\n".join(table(results)))
+            if variants:
+                print("\n" + "\n".join(variants_table(results)))
+        if output is not None:
+            _write(output, models, found, done, earlier, protocol if figures else None)
+
+
+def _begin(
+    model: Contender, command: str, chosen: Mapping[str, Any], protocol: Protocol, found: Found
+) -> Results:
+    """Results without any yet: everything that decides them."""
+    from anyir.evaluation.cost import machine
+    from anyir.evaluation.protocol import conventions
+    from anyir.evaluation.results import Results, library_versions
+
+    return Results(
+        command=command,
+        weights=model.weights,
+        settings={**chosen, "threads": model.threads, "provider": model.provider, **machine()},
+        conventions=conventions(protocol),
+        versions=library_versions(*model.libraries),
+        sets=(),
+        absent=found.absent,
+        model=model.model,
+    )
 
 
 def _protocol(seed: int, noise_rounding: str, variants: bool) -> Protocol:
@@ -159,44 +167,58 @@ def _protocol(seed: int, noise_rounding: str, variants: bool) -> Protocol:
         raise UsageError(f"--noise-rounding {noise_rounding!r}: must be 'round' or 'truncate'") from None
 
 
-def _prepare(output: Path, overwrite: bool) -> None:
-    """Make the folder and look for older results: before the work, not after it."""
-    make_folder(output)
-    existing = sorted(path for name in (RESULTS, TABLES) for path in output.glob(f"{name}*.*"))
-    finished = [path for path in existing if path.suffix != UNFINISHED]
-    if finished and not overwrite:
-        raise OutputError(f"{finished[0]} exists already; give --overwrite or another folder")
-    for path in existing if overwrite else ():
-        if path.suffix == UNFINISHED:
-            path.unlink()
-
-
 @contextmanager
-def _journal(output: Path | None, stem: str, begun: Results, variants: bool) -> Generator[Journal | None]:
-    """The journal in OUT, gone once everything is written; kept with what is done where something stops us."""
+def _journals(
+    output: Path | None, names: Sequence[str], begun: Sequence[Results], overwrite: bool
+) -> Generator[Sequence[Journal | None]]:
+    """A journal in OUT for each; gone once everything is written, kept with what is done where something stops us.
+
+    Raises:
+        OutputError: OUT holds results already, or the journal of another evaluation, and ``overwrite`` is not given.
+    """
     if output is None:
-        yield None
+        yield [None] * len(begun)
         return
     from anyir.evaluation.journal import Journal
 
-    about = {
-        "weights": dict(begun.weights),
-        "settings": dict(begun.settings),
-        "conventions": {**begun.conventions, "variants": variants},
-        "versions": dict(begun.versions),
-    }
-    journal = Journal(output / f"{stem}{UNFINISHED}", about)
+    make_folder(output)
+    older = _written(output)
+    if older and not overwrite:
+        raise OutputError(f"{older[0]} exists already; give --overwrite or another folder")
+    journals = [
+        Journal(output / f"{name}{UNFINISHED}", _about(results), anew=overwrite)
+        for name, results in zip(names, begun, strict=True)
+    ]
     try:
-        yield journal
+        yield journals
     except BaseException as stop:
-        if not len(journal):
-            journal.remove()
-        elif isinstance(stop, KeyboardInterrupt):
+        done = sum(len(journal) for journal in journals)
+        for journal in journals:
+            if not len(journal):
+                journal.remove()
+        if done and isinstance(stop, KeyboardInterrupt):
             raise Interrupted(
-                f"interrupted with {len(journal)} pictures done; the same command goes on from there"
+                f"interrupted with {done} pictures done; the same command goes on from there"
             ) from None
         raise
-    journal.remove()
+    for journal in journals:
+        journal.remove()
+
+
+def _about(results: Results) -> dict[str, Any]:
+    """What decides a score, for the journal's first line."""
+    return {
+        "weights": dict(results.weights),
+        "settings": dict(results.settings),
+        "conventions": dict(results.conventions),
+        "versions": dict(results.versions),
+    }
+
+
+def _written(output: Path) -> list[Path]:
+    """What evaluations have written into the folder, their figures included, sorted; journals are not among it."""
+    patterns = (f"{RESULTS}*.json", f"{RESULTS}*.md", f"{TABLES}*.*", f"{FIGURES}/*.png", f"{FIGURES}/*.jpg")
+    return sorted(path for pattern in patterns for path in output.glob(pattern))
 
 
 def _evaluate(
@@ -238,8 +260,33 @@ def _line(result: SetResult) -> str:
     return f"{result.title}: {before}{result.psnr:.2f} dB, {pictures}, {result.seconds:.1f} s"
 
 
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, text.encode())
+def _write(
+    output: Path,
+    models: Sequence[Contender],
+    found: Found,
+    done: Sequence[Results],
+    earlier: Sequence[Results],
+    panels: Protocol | None,
+) -> None:
+    """Everything that was found, in place of what an earlier evaluation left there; results.json last.
+
+    With ``panels``, the protocol, figures are drawn too.
+    """
+    from anyir.evaluation.report import markdown
+    from anyir.evaluation.results import to_json
+
+    for path in _written(output):
+        path.unlink()
+    if panels is not None:
+        make_folder(output / FIGURES)
+        for model, results in zip(models, done, strict=True):
+            _draw_panels(output / FIGURES, model, found, results, panels)
+        _draw_charts(output / FIGURES, [*done, *earlier])
+    _write_tables(output, [*done, *earlier])
+    for model, results in reversed(list(zip(models, done, strict=True))):
+        stem = RESULTS if results is done[0] else f"{RESULTS}-{model.name}"
+        write_atomically(output / f"{stem}.md", markdown(results).encode())
+        write_atomically(output / f"{stem}.json", to_json(results).encode())
 
 
 def _write_tables(output: Path, results: Sequence[Results]) -> None:
@@ -249,29 +296,29 @@ def _write_tables(output: Path, results: Sequence[Results]) -> None:
     from anyir.evaluation.tables import to_csv, to_json, to_markdown
 
     tables = (*comparison_tables(results), *cost_tables(results))
-    _write(output / f"{TABLES}.md", "\n".join(to_markdown(each) for each in tables))
+    made = f"# Beside the published numbers\n\nMade by\n\n    {results[0].command}\n"
+    write_atomically(output / f"{TABLES}.md", "\n".join((made, *map(to_markdown, tables))).encode())
     for each in tables:
-        _write(output / f"{TABLES}-{each.name}.csv", to_csv(each))
-        _write(output / f"{TABLES}-{each.name}.json", to_json(each))
+        write_atomically(output / f"{TABLES}-{each.name}.csv", to_csv(each).encode())
+        write_atomically(output / f"{TABLES}-{each.name}.json", to_json(each).encode())
 
 
-def _draw_panels(folder: Path, found: Found, results: Results, restore: Restore, protocol: Protocol) -> None:
+def _draw_panels(folder: Path, model: Contender, found: Found, results: Results, protocol: Protocol) -> None:
     """Pictures of every set: the best, the median and the worst."""
     from anyir.evaluation.figures import set_panels
 
-    make_folder(folder)
-    name = str(results.weights["name"])
     for (evaluated, pairs), result in zip(found.sets, results.sets, strict=True):
-        content = set_panels(result, pairs, evaluated, restore, protocol, name, ".jpg")
-        write_atomically(folder / f"{name}-{evaluated.name}.jpg", content)
+        content = set_panels(result, pairs, evaluated, model.restore, protocol, model.name, ".jpg")
+        write_atomically(folder / f"{model.name}-{evaluated.name}.jpg", content)
 
 
-def _draw_charts(folder: Path, own: Results, results: Sequence[Results]) -> None:
-    """What can be drawn from results alone."""
+def _draw_charts(folder: Path, results: Sequence[Results]) -> None:
+    """What can be drawn from results alone, where there is anything to draw."""
     from anyir.evaluation.figures import size_comparisons
     from anyir.evaluation.gain_figure import gain_figure
     from anyir.evaluation.size_figure import size_figure
 
-    write_atomically(folder / "gain.png", gain_figure(own, ".png"))
+    if any(result.gain is not None for result in results[0].sets):
+        write_atomically(folder / "gain.png", gain_figure(results[0], ".png"))
     if comparisons := size_comparisons(results):
         write_atomically(folder / "size.png", size_figure(comparisons, ".png"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -51,8 +52,8 @@ def train(
     require_extra("train", ("torch", "safetensors", "onnx"), "train")
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device!r}: must be auto, cpu or cuda")
-    if max_minutes is not None and max_minutes <= 0:
-        raise UsageError(f"--max-minutes {max_minutes:g}: must be above 0")
+    if max_minutes is not None and not 0 < max_minutes < math.inf:
+        raise UsageError(f"--max-minutes {max_minutes:g}: must be above 0, and a number")
     import torch
 
     from anyir.model.checkpoint import find_checkpoint

@@ -17,6 +17,7 @@ from anyir.evaluation.ablation_table import (
     Estimate,
     Variant,
 )
+from anyir.evaluation.tables import aligned
 from anyir.settings import to_mapping
 from anyir.training.ablation import CLEAN, RunResult, Study
 
@@ -149,11 +150,11 @@ def table_lines(table: AblationTable) -> list[str]:
     headings = ("", *SWITCHES.values(), "parameters", f"MACs at {MACS_SIDE}²", "s a step", "average PSNR, dB")
     without = f"The average is without {CLEAN} pictures. " if CLEAN in table.degraded else ""
     return [
-        *_table(headings, variants),
+        *aligned((headings, *variants)),
         "",
-        *_table(("PSNR, dB", "degraded", *(each.row for each in table.variants)), tasks),
+        *aligned((("PSNR, dB", "degraded", *(each.row for each in table.variants)), *tasks)),
         "",
-        *_table(("gain, dB", "mean", "95 % interval", "seed by seed"), differences),
+        *aligned((("gain, dB", "mean", "95 % interval", "seed by seed"), *differences)),
         "",
         f"{without}{INTERVAL_NOTE}",
     ]
@@ -162,19 +163,6 @@ def table_lines(table: AblationTable) -> list[str]:
 def devices(results: Sequence[RunResult]) -> list[str]:
     """What trained the runs, each named once."""
     return sorted({result.device for result in results})
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
-    rule = ["-" * width if column == 0 else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
-    padded = [
-        [
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        for row in (headings, *rows)
-    ]
-    return [f"| {' | '.join(cells)} |" for cells in (padded[0], rule, *padded[1:])]
 
 
 def _with_half(estimate: Estimate) -> str:

@@ -13,7 +13,7 @@ from typing import Final
 
 from anyir.evaluation.models import known_model
 from anyir.evaluation.published import DEVIATIONS, TABLES, PublishedRow, PublishedTable
-from anyir.evaluation.results import IDENTITY, Results, SetResult
+from anyir.evaluation.results import Results, SetResult
 from anyir.evaluation.sets import SETS
 from anyir.evaluation.tables import Column, Row, Table
 
@@ -120,12 +120,12 @@ def _notes(published: PublishedTable) -> tuple[str, ...]:
 
 def _measured_row(published: PublishedTable, results: Results, name: str) -> Row:
     found = {each.name: each for each in results.sets}
-    columns = [each if _fills(each := found.get(set_name)) else None for set_name in published.sets]
+    columns = [each if fills_column(each := found.get(set_name)) else None for set_name in published.sets]
     filled = [each for each in columns if each is not None]
     pairs = [(None, None) if each is None else (each.psnr, each.ssim) for each in columns]
     if _has_average(published):
         pairs.append(_average(filled) if len(filled) == len(columns) else (None, None))
-    is_input = results.weights["name"] == IDENTITY
+    is_input = results.is_input
     model = known_model(results)
     parameters = None if model is None or model.parameters is None else model.parameters / 1e6
     intervals = {f"{each.name}_psnr_db": each.psnr_interval for each in filled}
@@ -148,7 +148,7 @@ def _average(sets: Sequence[SetResult]) -> tuple[float, float]:
     return fmean(each.psnr for each in sets), fmean(each.ssim for each in sets)
 
 
-def _fills(result: SetResult | None) -> bool:
+def fills_column(result: SetResult | None) -> bool:
     """Whether a set may stand in a column beside published figures."""
     return result is not None and result.official and SETS[result.name].official and is_whole(result)
 

@@ -14,7 +14,7 @@ from typing import Final
 from anyir.evaluation.comparison import is_whole, row_names
 from anyir.evaluation.models import known_model
 from anyir.evaluation.published import COMPLEXITY, COMPLEXITY_SOURCE, TIMES, TIMES_SOURCE
-from anyir.evaluation.results import IDENTITY, EvaluatedModel, Results, SetResult
+from anyir.evaluation.results import EvaluatedModel, Results, SetResult
 from anyir.evaluation.sets import SETS
 from anyir.evaluation.tables import Column, Row, Table
 from anyir.inference import usable_cores
@@ -138,7 +138,7 @@ def machine_line(results: Results) -> str:
 def _models(results: Sequence[Results]) -> list[tuple[Results, str]]:
     """What has a cost, with the name of its row."""
     named = zip(results, row_names(results), strict=True)
-    return [(each, name) for each, name in named if each.weights["name"] != IDENTITY]
+    return [(each, name) for each, name in named if not each.is_input]
 
 
 def _complexity(model: EvaluatedModel | None) -> tuple[float | None, ...]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from anyir.data.layouts import Example
+from anyir.evaluation.comparison import row_names
 from anyir.evaluation.models import known_model
 from anyir.evaluation.panels import Panel, pick_pictures
 from anyir.evaluation.panels_figure import panels_figure
 from anyir.evaluation.protocol import Protocol, Restore, degraded_and_clean
 from anyir.evaluation.published import FIVE, THREE, PublishedRow, PublishedTable
-from anyir.evaluation.results import IDENTITY, Results, SetResult
+from anyir.evaluation.results import Results, SetResult
 from anyir.evaluation.sets import SETS, EvaluationSet
 from anyir.evaluation.size_figure import Comparison, Method, comparable_psnr
 
@@ -82,10 +83,10 @@ def set_panels(
 
 def _ours(results: Sequence[Results], sets: Sequence[str]) -> tuple[Method, ...]:
     ours: list[Method] = []
-    for each in results:
+    for each, name in zip(results, row_names(results), strict=True):
         psnr, model = comparable_psnr(each, sets), known_model(each)
-        if psnr is not None and model is not None and model.parameters and each.weights["name"] != IDENTITY:
-            ours.append(Method(str(each.weights["name"]), model.parameters / _MILLION, psnr))
+        if psnr is not None and model is not None and model.parameters:
+            ours.append(Method(name, model.parameters / _MILLION, psnr))
     return tuple(ours)
 
 

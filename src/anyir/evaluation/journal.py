@@ -26,18 +26,19 @@ class Journal:
     Args:
         path: the file; made if it is not there.
         about: everything that decides a score: weights, settings, conventions, versions.
+        anew: begin anew where the file is something else, or damaged; without it, that is refused.
 
     Raises:
         OutputError: the file is the journal of another evaluation, or cannot be written.
         DataError: it is no journal.
     """
 
-    def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, about: Mapping[str, Any], *, anew: bool = False) -> None:
         self.path: Final = path
         self._done: dict[str, ImageResult] = {}
         head = json.dumps({"anyir_journal": 1, **about}, sort_keys=True, ensure_ascii=False)
         try:
-            kept = self._read(head)
+            kept = self._read(head, anew)
             with path.open("r+b" if kept else "wb") as file:
                 file.truncate(kept)
             if not kept:
@@ -80,7 +81,7 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
 
-    def _read(self, head: str) -> int:
+    def _read(self, head: str, anew: bool) -> int:
         """Read what is there; the number of bytes to keep, 0 if there is nothing."""
         try:
             content = self.path.read_bytes()
@@ -90,6 +91,8 @@ class Journal:
         if not lines or not lines[0].endswith(b"\n"):
             return 0
         if lines[0].decode(_ENCODING, "replace").rstrip("\n") != head:
+            if anew:
+                return 0
             raise OutputError(
                 f"{self.path} is of an evaluation with other {_difference(lines[0], head)}; "
                 "give --overwrite to begin anew, or another folder"
@@ -101,7 +104,10 @@ class Journal:
             try:
                 entry = json.loads(line)
                 self._done[entry["key"]] = image_from_json(entry["image"])
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                if anew:
+                    self._done.clear()
+                    return 0
                 raise DataError(
                     f"{self.path} is damaged: {error!r}; give --overwrite to begin anew"
                 ) from error

@@ -24,7 +24,7 @@ from anyir.evaluation.journal import Journal
 from anyir.evaluation.metrics import psnr, ssim
 from anyir.evaluation.results import RESAMPLINGS, ImageResult, Score, SetResult
 from anyir.evaluation.sets import EvaluationSet
-from anyir.evaluation.variants import measured
+from anyir.evaluation.variants import VARIANTS, measured
 from anyir.picture import read_image
 
 Restore = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -67,6 +67,7 @@ class Protocol:
 
 def conventions(protocol: Protocol) -> dict[str, str]:
     """Every convention behind the numbers, in words, for the results file."""
+    scored = {"variants": ", ".join(VARIANTS)} if protocol.variants else {}
     return {
         "order": "files sorted by name",
         "crop": f"centre, to multiples of {CROP_MULTIPLE} pixels",
@@ -79,6 +80,7 @@ def conventions(protocol: Protocol) -> dict[str, str]:
             "clip(x + σ·randn, 0, 255) on 8-bit grey levels after the crop, then "
             f"{protocol.noise_rounding.value} to 8 bits; one generator each (seed {protocol.seed}, name, σ)"
         ),
+        **scored,
     }
 
 
@@ -176,7 +178,7 @@ def _evaluate_image(
     if protocol.variants and evaluated.sigma_255 is not None:
         other = replace(protocol, noise_rounding=protocol.noise_rounding.other)
         degraded = degraded_and_clean(pair, evaluated, other)[0]
-        variants["truncated-noise"] = _score(np.clip(restore(degraded), 0, 1), clean)
+        variants["other-noise"] = _score(np.clip(restore(degraded), 0, 1), clean)
     height, width = clean.shape[:2]
     return ImageResult(pair.name, height, width, degraded_score, restored_score, seconds, variants)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from anyir.evaluation.results import Results, SetResult
 from anyir.evaluation.sets import SETS
+from anyir.evaluation.tables import aligned
 from anyir.evaluation.variants import VARIANTS
 
 _HEADINGS = (
@@ -77,22 +76,6 @@ def variants_table(results: Results) -> list[str]:
         "",
         *notes,
     ]
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table, the first row its head, the columns as wide as they need; all but the first to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    rule = ["-" * width if column == 0 else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
-    lines = [_line(row, widths) for row in rows]
-    return [lines[0], f"| {' | '.join(rule)} |", *lines[1:]]
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [
-        cell.ljust(width) if column == 0 else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return f"| {' | '.join(padded)} |"
 
 
 def _row(result: SetResult) -> tuple[str, ...]:

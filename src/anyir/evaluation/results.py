@@ -198,6 +198,11 @@ class Results:
     source: str | None = None
     model: EvaluatedModel | None = None
 
+    @property
+    def is_input(self) -> bool:
+        """Whether these are of the degraded pictures themselves: the identity is no file, whatever a file is called."""
+        return self.weights["sha256"] is None
+
 
 def bootstrap_interval(values: list[float], seed: int = 0) -> tuple[float, float] | None:
     """95 % percentile bootstrap interval of the mean of ``values``; None for fewer than two."""
@@ -209,9 +214,9 @@ def bootstrap_interval(values: list[float], seed: int = 0) -> tuple[float, float
     return float(low), float(high)
 
 
-def library_versions() -> dict[str, str]:
-    """Of Python and of the libraries that decide an evaluation's numbers."""
-    libraries = ("anyir", "numpy", "scikit-image", "pillow", "onnxruntime")
+def library_versions(*others: str) -> dict[str, str]:
+    """Of Python and of the libraries that decide an evaluation's numbers, ``others`` among them."""
+    libraries = ("anyir", "numpy", "scikit-image", "pillow", "onnxruntime", *others)
     return {"python": platform.python_version(), **{name: version(name) for name in libraries}}
 
 
@@ -285,21 +290,23 @@ def load_results(path: Path) -> Results:
         model = content.get("model")
         return Results(
             command=content["command"],
-            weights=content["weights"],
-            settings=content["settings"],
-            conventions=content["conventions"],
-            versions=content["versions"],
+            weights={"name": content["weights"]["name"], "sha256": content["weights"]["sha256"]},
+            settings={**content["settings"]},
+            conventions={**content["conventions"]},
+            versions={**content["versions"]},
             sets=tuple(_set_from_json(name, values) for name, values in content["sets"].items()),
-            absent=content["absent"],
+            absent={**content["absent"]},
             # A header travels: a relative path means something to its readers, somebody's folders do not.
             source=path.name if path.is_absolute() else path.as_posix(),
             model=None if model is None else EvaluatedModel(**model),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} is damaged: {error!r}; evaluate again") from error
 
 
 def _set_from_json(name: str, values: Mapping[str, Any]) -> SetResult:
+    if not values["images"]:
+        raise ValueError(f"{name} has no images")
     return SetResult(
         name=name,
         title=values["title"],
@@ -314,18 +321,22 @@ def image_from_json(values: Mapping[str, Any]) -> ImageResult:
     """What :func:`image_to_json` wrote.
 
     Raises:
-        KeyError, TypeError: it is something else.
+        KeyError, TypeError, ValueError, AttributeError: it is something else.
     """
     degraded = values["degraded"]
     return ImageResult(
         name=values["name"],
         height=values["height"],
         width=values["width"],
-        degraded=None if degraded is None else Score(**degraded),
-        restored=Score(**values["restored"]),
-        seconds=values["seconds"],
-        variants={name: Score(**score) for name, score in values.get("variants", {}).items()},
+        degraded=None if degraded is None else _score_from_json(degraded),
+        restored=_score_from_json(values["restored"]),
+        seconds=float(values["seconds"]),
+        variants={name: _score_from_json(score) for name, score in values.get("variants", {}).items()},
     )
+
+
+def _score_from_json(values: Mapping[str, Any]) -> Score:
+    return Score(psnr=float(values["psnr"]), ssim=float(values["ssim"]))
 
 
 def summary(results: Results) -> dict[str, Any]:

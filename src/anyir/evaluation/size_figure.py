@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from anyir.errors import UsageError
+from anyir.evaluation.comparison import fills_column
 from anyir.evaluation.figure_labels import PointLabel, place_labels
 from anyir.evaluation.figure_style import WIDTH, file_content
 from anyir.evaluation.results import Results
@@ -68,7 +69,7 @@ def comparable_psnr(results: Results, sets: Sequence[str]) -> float | None:
     """
     if not sets:
         raise UsageError("a mean needs at least one set")
-    official = {each.name: each.psnr for each in results.sets if each.official}
+    official = {each.name: each.psnr for each in results.sets if fills_column(each)}
     return fmean(official[name] for name in sets) if all(name in official for name in sets) else None
 
 

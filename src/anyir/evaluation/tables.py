@@ -119,7 +119,7 @@ def to_markdown(table: Table) -> str:
             lines.append(["↳ 95 % interval", *(_interval(table, row, places) for _, places in groups)])
     paragraphs = (
         f"## {_escaped(table.title)}",
-        "\n".join(_aligned(lines)),
+        "\n".join(aligned(lines)),
         *(f"<sup>{number}</sup> {_escaped(note)}" for number, note in enumerate(notes, 1)),
         f"Published: {_escaped(table.source)}.",
         *([RANKING] if marks else []),
@@ -220,16 +220,18 @@ def _figure(value: float, decimals: int | None) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Markdown's lines: the first column to the left, figures to the right, all as wide as they must be."""
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Markdown's lines, the head first: the first column to the left, figures to the right, as wide as they must be."""
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     rule = ["-" * width if place == 0 else "-" * (width - 1) + ":" for place, width in enumerate(widths)]
-    for cells in (lines[0], rule, *lines[1:]):
-        padded = (
+    padded = [
+        [
             cell.ljust(width) if place == 0 else cell.rjust(width)
             for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        )
-        yield f"| {' | '.join(padded)} |"
+        ]
+        for cells in lines
+    ]
+    return [f"| {' | '.join(cells)} |" for cells in (padded[0], rule, *padded[1:])]
 
 
 def _escaped(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Full picture or tiles? What PSNR and time a tile costs against the whole picture at once.
+"""Full picture or tiles? What PSNR and work a tile costs against the whole picture at once.
 
 The network's attention is taken over all that it sees, so a tile is restored differently from the same pixels within
 the whole picture; and the smaller the tile, the more of it is overlap, computed twice.
@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anyir.evaluation.protocol import Protocol, Restore, evaluate_set
-from anyir.evaluation.report import aligned
 from anyir.evaluation.results import ImageResult
 from anyir.evaluation.run import Found
+from anyir.evaluation.tables import aligned
 from anyir.inference.tiles import plan_tiles
 
 WHOLE: Final = 1 << 20
@@ -65,7 +65,7 @@ def study_tiles(
     tilings: Sequence[Tiling],
     *,
     pictures: int | None = None,
-    on_set: Callable[[str, Tiling | None], None] = lambda *_: None,
+    on_set: Callable[[str, Tiling | None], None] | None = None,
 ) -> tuple[SetStudy, ...]:
     """Restore the pictures of sets whole and under each tiling; those that a tiling does not cut are not done again.
 
@@ -82,7 +82,8 @@ def study_tiles(
     studies: list[SetStudy] = []
     for evaluated, every in found.sets:
         pairs = every[:pictures]
-        on_set(evaluated.title, None)
+        if on_set is not None:
+            on_set(evaluated.title, None)
         whole = evaluate_set(pairs, evaluated, restorer(Tiling(WHOLE, 0)), Protocol()).images
         loss: dict[Tiling, float | None] = {}
         cut: dict[Tiling, int] = {}
@@ -90,7 +91,8 @@ def study_tiles(
             places = [n for n, image in enumerate(whole) if tiling.cuts(image.height, image.width)]
             cut[tiling], loss[tiling] = len(places), None
             if places:
-                on_set(evaluated.title, tiling)
+                if on_set is not None:
+                    on_set(evaluated.title, tiling)
                 chosen = [pairs[n] for n in places]
                 tiled = evaluate_set(chosen, evaluated, restorer(tiling), Protocol()).images
                 loss[tiling] = _mean_loss([whole[n] for n in places], tiled)
@@ -105,10 +107,11 @@ def overhead(tiling: Tiling, height: int, width: int) -> float:
     return plan.count * plan.rows.size * plan.columns.size / (height * width)
 
 
-def markdown(studies: Sequence[SetStudy], tilings: Sequence[Tiling], command: str) -> str:
+def markdown(studies: Sequence[SetStudy], tilings: Sequence[Tiling], about: Mapping[str, str]) -> str:
     """A document: a row for each set, a column for each tiling, and how it was made."""
-    head = ("set", "pictures", "whole", *(f"{each.tile} / {each.overlap}" for each in tilings))
-    rows = [head]
+    rows: list[tuple[str, ...]] = [
+        ("set", "pictures", "whole", *(f"{each.tile} / {each.overlap}" for each in tilings))
+    ]
     for study in studies:
         cells = (_cell(study, tiling) for tiling in tilings)
         rows.append((study.title, f"{study.pictures}", f"{study.whole_psnr:.2f}", *cells))
@@ -123,12 +126,12 @@ def markdown(studies: Sequence[SetStudy], tilings: Sequence[Tiling], command: st
         "",
         *aligned(rows),
         "",
-        f"    {command}",
+        *(f"- {key}: {value}" for key, value in about.items()),
     ]
     return "\n".join(lines) + "\n"
 
 
-def to_json(studies: Sequence[SetStudy], command: str) -> str:
+def to_json(studies: Sequence[SetStudy], about: Mapping[str, str]) -> str:
     """The numbers, for programs."""
     content = [
         {
@@ -143,7 +146,7 @@ def to_json(studies: Sequence[SetStudy], command: str) -> str:
         }
         for study in studies
     ]
-    return json.dumps({"command": command, "sets": content}, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps({**about, "sets": content}, indent=1, ensure_ascii=False) + "\n"
 
 
 _LARGE: Final = (3000, 4000)

@@ -79,9 +79,9 @@ VARIANTS: Final[Mapping[str, Variant]] = {
         "all three: the usual MATLAB script of papers on rain",
         lambda restored, clean: _both(luma(rounded(restored)), luma(clean), gaussian=True),
     ),
-    "truncated-noise": Variant(
-        "noise truncated",
-        "noisy values cut off to 8 bits, or rounded where the protocol cuts them off, and restored anew",
+    "other-noise": Variant(
+        "noise rounded otherwise",
+        "noisy values cut off to 8 bits instead of rounded (or rounded, where this protocol cuts off), restored anew",
         None,
     ),
 }

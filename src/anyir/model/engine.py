@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -26,6 +27,7 @@ class TorchEngine:
     Attributes:
         path: the file.
         provider: what really runs the network, e.g. "PyTorch on the CPU".
+        threads: CPU threads that PyTorch uses.
         header: what the checkpoint says about itself.
 
     Raises:
@@ -44,6 +46,7 @@ class TorchEngine:
             raise EngineUnavailable("device 'cuda' is not available to PyTorch here; use the device 'cpu'")
         if threads is not None:
             torch.set_num_threads(threads)
+        self.threads: Final = torch.get_num_threads()
         self.path: Final = Path(path)
         checkpoint = load_checkpoint(self.path)
         self.header: Final = checkpoint.header
@@ -59,8 +62,15 @@ class TorchEngine:
         Raises:
             EngineUnavailable: if PyTorch cannot run it, for want of memory for example.
         """
+        # On recent GPUs PyTorch would convolve with 10-bit mantissas (TF32), and call that single precision.
+        cudnn = torch.backends.cudnn
+        exact = (
+            cudnn.flags(enabled=cudnn.enabled, allow_tf32=False)
+            if self._place.type == "cuda"
+            else nullcontext()
+        )
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), exact:
                 degraded = torch.from_numpy(np.ascontiguousarray(batch)).to(self._place)
                 restored = self._network(degraded.to(memory_format=torch.channels_last))
                 return restored.contiguous().cpu().numpy()
