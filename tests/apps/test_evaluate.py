@@ -16,7 +16,7 @@ from anyir.apps.console import Interrupted
 from anyir.apps.evaluate import evaluate
 from anyir.errors import AnyirError, DataError, OutputError, UsageError, WeightsNotFound
 from anyir.evaluation.results import load_results, summary
-from anyir.model.checkpoint import load_checkpoint, save_checkpoint
+from anyir.model.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from anyir.model.config import NetworkConfig
 from anyir.model.export import export_onnx
 from anyir.model.network import AnyIR
@@ -216,25 +216,29 @@ def test_a_checkpoint_is_evaluated_by_pytorch_and_scores_what_its_export_does(da
 
 @pytest.mark.slow
 def test_engines_and_threads_agree_on_the_shipped_weights(data_dir, tmp_path):
-    """Two of each kind of picture; single precision of ONNX Runtime and PyTorch, one thread and two."""
+    """One thread, two threads, and PyTorch on the checkpoint that the ONNX file was exported from.
+
+    In single precision: an export in half precision rounds the folded weights once more, which is another network.
+    """
+    checkpoint = find_checkpoint("anyir-s")
+    exported = tmp_path / "anyir-s.onnx"
+    export_onnx(load_checkpoint(checkpoint), exported, storage="fp32")
+    ways = (exported, "--threads", "1"), (exported, "--threads", "2"), (checkpoint, "--engine", "torch")
     scores = []
-    for name, options in enumerate((["--threads", "1"], ["--threads", "2"], ["--engine", "torch"])):
-        out = tmp_path / f"{name}"
+    for name, (weights, *options) in enumerate(ways):
         arguments = [
+            "--weights",
+            weights,
             "--data",
             data_dir,
             "--set",
             "haze-partial",
-            "--set",
-            "blur-partial",
             "-o",
-            out,
-            *options,
+            tmp_path / f"{name}",
         ]
-        assert command(*arguments).exit_code == 0
-        scores.append([each.psnr for each in load_results(out / "results.json").sets])
-    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
-    assert scores[0] == pytest.approx(scores[2], abs=1e-3)
+        assert command(*arguments, *options).exit_code == 0
+        scores.append(load_results(tmp_path / f"{name}" / "results.json").sets[0].psnr)
+    assert scores == pytest.approx([scores[0]] * 3, abs=1e-3)
 
 
 def test_peers_stand_in_the_same_tables(data, darker, tmp_path):

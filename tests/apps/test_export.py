@@ -58,7 +58,8 @@ def test_what_is_not_a_checkpoint(anyir, tmp_path, content):
 def test_results_go_into_the_file(anyir, checkpoint, tmp_path):
     results = tmp_path / "results.json"
     keys = {key: {} for key in ("settings", "conventions", "versions", "sets")}
-    content = {"anyir_evaluation": 1, "command": "anyir evaluate", "weights": {}, "absent": [], **keys}
+    weights = {"name": "tiny", "sha256": None}
+    content = {"anyir_evaluation": 1, "command": "anyir evaluate", "weights": weights, "absent": {}, **keys}
     results.write_text(json.dumps(content))
     code, _, err = anyir("export", checkpoint, "-o", tmp_path / "tiny.onnx", "--results", results)
     assert code == 0, err

@@ -27,10 +27,11 @@ MIN_SIDE: Final = 16
 """Shortest side an engine is given: below it, the network's deepest level would be a single pixel wide."""
 
 AUTO_TILE: Final = 512
-"""Longest side of a tile where the user leaves it to us. Provisional until speed and PSNR are measured."""
+"""Longest side of a tile where the user leaves it to us: smaller ones lose PSNR on haze and darkness, by
+results/tiles, and larger ones take more memory."""
 
 AUTO_WHOLE_AREA: Final = 640 * 640
-"""With ``tile="auto"``, a picture of at most this many pixels goes through in one piece. Provisional, too."""
+"""With ``tile="auto"``, a picture of at most this many pixels goes through in one piece."""
 
 MIN_TILE: Final = 64
 """Smallest tile that may be asked for."""
