@@ -297,6 +297,39 @@ def test_an_interrupted_replacement_goes_on_too_and_leaves_nothing_old(data, dar
     assert (out / "mine.txt").exists()
 
 
+def test_replacing_results_takes_nothing_of_the_users_away(data, darker, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["--weights", darker, "--data", data, "--suite", "derain", "--figures", "-o", out]
+    assert command(*arguments, "--peer", "identity").exit_code == 0
+    mine = [
+        "results-mine.md",
+        "results-2024.json",
+        "tables-mine.xlsx",
+        "figures/mine.png",
+        "figures/holiday.jpg",
+    ]
+    for name in mine:
+        (out / name).write_bytes(b"mine")
+    replaced = ["--weights", "identity", "--data", data, "--suite", "derain", "-o", out, "--overwrite"]
+    assert command(*replaced).exit_code == 0
+    assert all((out / name).read_bytes() == b"mine" for name in mine)
+    assert not (out / "results-identity.json").exists() and not (out / "figures" / "gain.png").exists()
+
+
+def test_what_cannot_be_drawn_leaves_the_older_results(data, darker, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    arguments = ["--data", data, "--suite", "derain", "--figures", "-o", out]
+    assert command("--weights", darker, *arguments).exit_code == 0
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
+
+    def broken(*_):
+        raise DataError("a picture went away")
+
+    monkeypatch.setattr("anyir.evaluation.figures.set_panels", broken)
+    assert isinstance(failure("--weights", "identity", *arguments, "--overwrite"), DataError)
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_figures_of_an_earlier_evaluation_are_not_replaced_unasked(data, tmp_path):
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "gain.png").write_bytes(b"mine")

@@ -8,8 +8,10 @@ import pytest
 from anyir.data.layouts import Example
 from anyir.evaluation.figures import set_panels, size_comparisons
 from anyir.evaluation.protocol import Protocol, evaluate_set
+from anyir.evaluation.published import FIVE, THREE
 from anyir.evaluation.results import EvaluatedModel, ImageResult, Results, Score, SetResult
 from anyir.evaluation.sets import SETS
+from anyir.evaluation.size_figure import _draw
 from anyir.picture import write_image
 
 
@@ -37,8 +39,8 @@ def results(*sets: SetResult, name: str = "mine", parameters: int | None = 2_500
 def test_a_chart_for_each_column_that_ours_stands_in():
     charts = size_comparisons([results(whole("rain100l", 33), whole("cbsd68-15", 32))])
     assert [chart.title for chart in charts] == [
-        "Rain100L (networks for five degradations)",
-        "CBSD68 σ = 15 (networks for three degradations)",
+        "Rain100L, five tasks",
+        "CBSD68 σ = 15, three tasks",
     ]
     (ours,) = charts[0].ours
     assert (ours.name, ours.parameters_millions, ours.psnr) == ("mine", 2.5, 33)
@@ -53,13 +55,22 @@ def test_an_average_only_of_all_its_sets_and_nothing_of_parts():
     charts = size_comparisons([results(*sets)])
     assert [chart.ours[0].psnr for chart in charts if chart.title.startswith("Average")] == [32]
     published = {m.name: m.psnr for m in charts[-1].published}
-    assert charts[-1].title == "Average (networks for five degradations)" and published["AnyIR"] == 29.65
+    assert charts[-1].title == "Average, five tasks" and published["AnyIR"] == 29.65
     part = replace(sets[1], official=False)
     assert not any(
         chart.title.startswith(("Average", "Rain100L"))
         for chart in size_comparisons([results(sets[0], part, *sets[2:])])
     )
     assert size_comparisons([results(part)]) == ()
+
+
+def test_no_title_is_cut_off():
+    charts = size_comparisons([results(*(whole(name, 30) for name in (*FIVE.sets, *THREE.sets)))])
+    figure = _draw(charts)
+    figure.canvas.draw()
+    for axes in figure.axes:
+        title = axes._left_title.get_window_extent()
+        assert title.width and title.x1 <= min(figure.bbox.x1, axes.get_window_extent().x1 + 5)
 
 
 def test_several_models_share_a_chart_and_those_without_a_size_are_left_out():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import typer
 
 from anyir.apps.console import Interrupted, say, table, write_text
 from anyir.apps.extras import require_extra
-from anyir.apps.options import repeating_command
+from anyir.apps.options import check_training, repeating_command
 from anyir.apps.train_plan import shown_bytes, shown_time
 from anyir.apps.train_progress import stop_request, training_progress
 from anyir.errors import UsageError
@@ -53,10 +52,7 @@ def ablation(
 ) -> None:
     """Train the five networks of the paper's ablation alike, with several seeds, and compare them."""
     require_extra("train", ("torch", "safetensors", "onnx", "scipy"), "ablation")
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {device!r}: must be auto, cpu or cuda")
-    if max_minutes is not None and not 0 < max_minutes < math.inf:
-        raise UsageError(f"--max-minutes {max_minutes:g}: must be above 0, and a number")
+    check_training(device, max_minutes)
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise UsageError("an ablation trains in one process; start it without torchrun")
     import torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +15,7 @@ from anyir.apps.console import Interrupted
 from anyir.apps.contenders import Contender, Running, contenders
 from anyir.apps.extras import require_extra
 from anyir.apps.options import repeating_command, tile_size
-from anyir.errors import OutputError, UsageError
+from anyir.errors import DataError, OutputError, UsageError
 from anyir.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ RESULTS: Final = "results"
 UNFINISHED: Final = ".unfinished"
 TABLES: Final = "tables"
 FIGURES: Final = "figures"
+TABLE_NAMES: Final = ("three", "five", "single", "complexity", "times")
 
 
 def evaluate(
@@ -182,7 +184,7 @@ def _journals(
     from anyir.evaluation.journal import Journal
 
     make_folder(output)
-    older = _written(output)
+    older = _in_the_way(output)
     if older and not overwrite:
         raise OutputError(f"{older[0]} exists already; give --overwrite or another folder")
     journals = [
@@ -215,10 +217,30 @@ def _about(results: Results) -> dict[str, Any]:
     }
 
 
-def _written(output: Path) -> list[Path]:
-    """What evaluations have written into the folder, their figures included, sorted; journals are not among it."""
+def _in_the_way(output: Path) -> list[Path]:
+    """What looks like results of an evaluation, figures included, sorted; journals do not."""
     patterns = (f"{RESULTS}*.json", f"{RESULTS}*.md", f"{TABLES}*.*", f"{FIGURES}/*.png", f"{FIGURES}/*.jpg")
     return sorted(path for pattern in patterns for path in output.glob(pattern))
+
+
+def _of_ours(output: Path) -> set[Path]:
+    """What earlier evaluations wrote into the folder, and nothing that only looks like it."""
+    from anyir.evaluation.results import load_results
+    from anyir.evaluation.sets import SETS
+
+    ours: set[Path] = set()
+    for file in output.glob(f"{RESULTS}*.json"):
+        try:
+            weights = str(load_results(file).weights["name"])
+        except DataError:
+            continue
+        ours |= {file, file.with_suffix(".md"), output / f"{TABLES}.md"}
+        ours |= {output / f"{TABLES}-{name}.{kind}" for name in TABLE_NAMES for kind in ("csv", "json")}
+        ours |= {output / FIGURES / "gain.png", output / FIGURES / "size.png"}
+        ours |= {
+            path for name in SETS for path in (output / FIGURES).glob(f"{glob.escape(weights)}*-{name}.jpg")
+        }
+    return ours
 
 
 def _evaluate(
@@ -275,21 +297,24 @@ def _write(
     from anyir.evaluation.report import markdown
     from anyir.evaluation.results import to_json
 
-    for path in _written(output):
-        path.unlink()
+    files = _tables([*done, *earlier])
+    if panels is not None:
+        for model, results in zip(models, done, strict=True):
+            files |= _panels(model, found, results, panels)
+        files |= _charts([*done, *earlier])
+    for number, (model, results) in reversed(list(enumerate(zip(models, done, strict=True)))):
+        stem = f"{RESULTS}-{model.name}" if number else RESULTS
+        files |= {f"{stem}.md": markdown(results).encode(), f"{stem}.json": to_json(results).encode()}
+    stale = _of_ours(output) - {output / name for name in files}
     if panels is not None:
         make_folder(output / FIGURES)
-        for model, results in zip(models, done, strict=True):
-            _draw_panels(output / FIGURES, model, found, results, panels)
-        _draw_charts(output / FIGURES, [*done, *earlier])
-    _write_tables(output, [*done, *earlier])
-    for model, results in reversed(list(zip(models, done, strict=True))):
-        stem = RESULTS if results is done[0] else f"{RESULTS}-{model.name}"
-        write_atomically(output / f"{stem}.md", markdown(results).encode())
-        write_atomically(output / f"{stem}.json", to_json(results).encode())
+    for name, content in files.items():
+        write_atomically(output / name, content)
+    for path in stale:
+        path.unlink(missing_ok=True)
 
 
-def _write_tables(output: Path, results: Sequence[Results]) -> None:
+def _tables(results: Sequence[Results]) -> dict[str, bytes]:
     """The results beside the published ones: all tables in one document, and each for programs."""
     from anyir.evaluation.comparison import comparison_tables
     from anyir.evaluation.cost import cost_tables
@@ -297,28 +322,34 @@ def _write_tables(output: Path, results: Sequence[Results]) -> None:
 
     tables = (*comparison_tables(results), *cost_tables(results))
     made = f"# Beside the published numbers\n\nMade by\n\n    {results[0].command}\n"
-    write_atomically(output / f"{TABLES}.md", "\n".join((made, *map(to_markdown, tables))).encode())
+    files = {f"{TABLES}.md": "\n".join((made, *map(to_markdown, tables))).encode()}
     for each in tables:
-        write_atomically(output / f"{TABLES}-{each.name}.csv", to_csv(each).encode())
-        write_atomically(output / f"{TABLES}-{each.name}.json", to_json(each).encode())
+        files |= {f"{TABLES}-{each.name}.csv": to_csv(each).encode()}
+        files |= {f"{TABLES}-{each.name}.json": to_json(each).encode()}
+    return files
 
 
-def _draw_panels(folder: Path, model: Contender, found: Found, results: Results, protocol: Protocol) -> None:
+def _panels(model: Contender, found: Found, results: Results, protocol: Protocol) -> dict[str, bytes]:
     """Pictures of every set: the best, the median and the worst."""
     from anyir.evaluation.figures import set_panels
 
-    for (evaluated, pairs), result in zip(found.sets, results.sets, strict=True):
-        content = set_panels(result, pairs, evaluated, model.restore, protocol, model.name, ".jpg")
-        write_atomically(folder / f"{model.name}-{evaluated.name}.jpg", content)
+    return {
+        f"{FIGURES}/{model.name}-{evaluated.name}.jpg": set_panels(
+            result, pairs, evaluated, model.restore, protocol, model.name, ".jpg"
+        )
+        for (evaluated, pairs), result in zip(found.sets, results.sets, strict=True)
+    }
 
 
-def _draw_charts(folder: Path, results: Sequence[Results]) -> None:
+def _charts(results: Sequence[Results]) -> dict[str, bytes]:
     """What can be drawn from results alone, where there is anything to draw."""
     from anyir.evaluation.figures import size_comparisons
     from anyir.evaluation.gain_figure import gain_figure
     from anyir.evaluation.size_figure import size_figure
 
+    files: dict[str, bytes] = {}
     if any(result.gain is not None for result in results[0].sets):
-        write_atomically(folder / "gain.png", gain_figure(results[0], ".png"))
+        files[f"{FIGURES}/gain.png"] = gain_figure(results[0], ".png")
     if comparisons := size_comparisons(results):
-        write_atomically(folder / "size.png", size_figure(comparisons, ".png"))
+        files[f"{FIGURES}/size.png"] = size_figure(comparisons, ".png")
+    return files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,18 @@ def tile_size(text: str) -> int | Literal["auto"]:
         return int(text)
     except ValueError:
         raise UsageError(f"--tile {text!r}: must be 'auto' or a whole number of pixels") from None
+
+
+def check_training(device: str, max_minutes: float | None) -> None:
+    """See that the options of a command that trains are possible.
+
+    Raises:
+        UsageError: an unknown device, or no time at all.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {device!r}: must be auto, cpu or cuda")
+    if max_minutes is not None and not 0 < max_minutes < math.inf:
+        raise UsageError(f"--max-minutes {max_minutes:g}: must be above 0, and a number")
 
 
 def protect_inputs(output: Path, *inputs: Path) -> None:

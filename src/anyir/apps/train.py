@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from anyir.apps.console import INTERRUPTED, Interrupted, complain
 from anyir.apps.extras import require_extra
+from anyir.apps.options import check_training
 from anyir.apps.train_plan import print_plan
 from anyir.apps.train_progress import stop_request, training_progress
 from anyir.errors import ExportMismatch, UsageError
@@ -50,10 +50,7 @@ def train(
 ) -> None:
     """Train a network on pictures of your own, or go on with a run; under torchrun, in several processes."""
     require_extra("train", ("torch", "safetensors", "onnx"), "train")
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {device!r}: must be auto, cpu or cuda")
-    if max_minutes is not None and not 0 < max_minutes < math.inf:
-        raise UsageError(f"--max-minutes {max_minutes:g}: must be above 0, and a number")
+    check_training(device, max_minutes)
     import torch
 
     from anyir.model.checkpoint import find_checkpoint

@@ -105,4 +105,4 @@ def _psnr(table: PublishedTable, row: PublishedRow, sets: Sequence[str]) -> floa
 
 def _title(table: PublishedTable, sets: Sequence[str]) -> str:
     what = "Average" if len(sets) > 1 else SETS[sets[0]].title
-    return f"{what} (networks for {table.name} degradations)"
+    return f"{what}, {table.name} tasks"
