@@ -70,7 +70,9 @@ def study(arguments: argparse.Namespace) -> None:
 
     @cache
     def restorer(tiling: Tiling) -> Restorer:
-        return Restorer(arguments.weights, tile=tiling.tile, overlap=tiling.overlap, engine=engine)
+        return Restorer(
+            arguments.weights, tile=tiling.tile, overlap=tiling.overlap, guard=False, engine=engine
+        )
 
     def say(title: str, tiling: Tiling | None) -> None:
         how = "whole" if tiling is None else f"{tiling.tile} / {tiling.overlap}"

@@ -63,3 +63,34 @@ def pictures(tmp_path):
     for name in ("a.png", "b.jpg", "sub/c.webp"):
         write_image(np.full((24, 32, 3), 100, np.uint8), folder / name)
     return folder
+
+
+@pytest.fixture
+def narrow_minded(tmp_path):
+    """narrow_minded(header) → path of an ONNX model that darkens by 1/512 for each pixel of the width it sees.
+
+    A tile that is 128 wide loses a quarter of the range; its overview, 64 wide, half as much.
+    """
+
+    def make(header=None):
+        kind, shape = TensorProto.FLOAT, ("n", 3, "h", "w")
+        graph = helper.make_graph(
+            [
+                helper.make_node("Shape", ["x"], ["shape"], start=3, end=4),
+                helper.make_node("Cast", ["shape"], ["width"], to=kind),
+                helper.make_node("Div", ["width", "full"], ["loss"]),
+                helper.make_node("Sub", ["x", "loss"], ["y"]),
+            ],
+            "narrow-minded",
+            [helper.make_tensor_value_info("x", kind, shape)],
+            [helper.make_tensor_value_info("y", kind, shape)],
+            [numpy_helper.from_array(np.float32(512), "full")],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        if header is not None:
+            helper.set_model_props(model, {"anyir": json.dumps(header)})
+        path = tmp_path / "narrow.onnx"
+        onnx.save(model, str(path))
+        return path
+
+    return make

@@ -425,3 +425,24 @@ def test_without_an_output_only_the_table_is_printed(data, tmp_path, monkeypatch
     assert done.exit_code == 0 and done.stdout.startswith("| set ")
     assert "Rain100L: 13.98 → 13.98 dB, 2 pictures" in done.stderr
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("header", "options", "guard", "loss"),
+    [
+        ({"name": "ours"}, (), True, 64),
+        ({"name": "ours"}, ("--no-guard",), False, 128),
+        (None, (), False, 128),  # another's network, as its authors made it
+    ],
+)
+def test_ours_is_evaluated_with_the_guard_as_users_have_it(
+    header, options, guard, loss, narrow_minded, tmp_path
+):
+    (tmp_path / "test" / "CBSD68").mkdir(parents=True)
+    write_image(np.full((96, 128, 3), 200, np.uint8), tmp_path / "test" / "CBSD68" / "a.png")
+    given = ("--data", tmp_path, "--weights", narrow_minded(header), "--set", "clean", "-o", tmp_path / "out")
+    assert command(*given, *options).exit_code == 0
+    results = load_results(tmp_path / "out" / "results.json")
+    assert results.settings["guard"] is guard
+    assert results.sets[0].psnr == pytest.approx(-20 * np.log10(loss / 512), abs=1e-3)
+    assert ("--no-guard" in results.command) == bool(options)

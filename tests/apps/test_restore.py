@@ -256,3 +256,39 @@ def test_the_bar_on_a_terminal_names_picture_and_tiles(monkeypatch, capsys, tmp_
     shown = capsys.readouterr().err
     assert "b.png" in shown
     assert "picture 2 of 2, tile 3 of 7" in shown
+
+
+def test_the_guard_holds_back_says_so_and_can_be_turned_off(anyir, narrow_minded, tmp_path):
+    picture, path, weights = tmp_path / "a.png", tmp_path / "report.json", narrow_minded()
+    write_image(np.full((96, 128, 3), 200, np.uint8), picture)
+
+    def restored(*options):
+        code, _, err = anyir(
+            "restore",
+            picture,
+            "-o",
+            tmp_path / "b.png",
+            "--weights",
+            weights,
+            "--report",
+            path,
+            "--overwrite",
+            *options,
+        )
+        assert code == 0
+        report = json.loads(path.read_text())
+        value = read(tmp_path / "b.png").pixels[50, 50, 0]
+        return (
+            value,
+            report["pictures"][0]["held_back"],
+            report["totals"]["held_back"],
+            report["settings"],
+            err,
+        )
+
+    value, share, pictures, settings, err = restored()
+    assert (value, share, pictures, settings["guard"]) == (168, 1, 1, True)  # 200 - 255 · 64 / 512
+    assert "1 picture restored, 1 held back in part by the guard: " in err
+    value, share, pictures, settings, err = restored("--no-guard")
+    assert (value, share, pictures, settings["guard"]) == (136, None, 0, False)  # 200 - 255 · 128 / 512
+    assert "held back" not in err

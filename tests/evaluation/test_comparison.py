@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from anyir.evaluation.comparison import comparison_table, comparison_tables
+from anyir.evaluation.comparison import comparison_table, comparison_tables, row_names
 from anyir.evaluation.published import FIVE, SINGLE, THREE
 from anyir.evaluation.results import EvaluatedModel
 from anyir.evaluation.tables import NONE, to_markdown
@@ -132,6 +132,15 @@ def test_models_of_one_name_are_told_apart(make_results, make_set):
     other = make_results(make_set("rain100l", 30), name="other")
     table = comparison_table(SINGLE, [one, two, other])
     assert [each.method for each in table.rows[-3:]] == ["model aaaaaaaa", "model bbbbbbbb", "other"]
+
+
+def test_the_same_weights_without_the_guard_say_so(make_results, make_set):
+    both = [
+        make_results(make_set("rain100l", 30), name="model", settings={"guard": guard})
+        for guard in (True, False)
+    ]
+    assert row_names(both) == ("model", "model, no guard")
+    assert row_names(both[1:]) == ("model",)
 
 
 def test_the_three_tables_of_the_paper_are_made(make_results, make_set):

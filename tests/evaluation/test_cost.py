@@ -94,6 +94,11 @@ def test_the_degraded_input_costs_nothing_and_has_no_row(make_results, make_set)
     [
         ({}, "Measured by us: processor not recorded, threads not recorded."),
         ({"processor": "X", "threads": None, "cores": 1}, "Measured by us: X, 1 thread."),
+        ({"processor": "X", "threads": 2, "guard": True}, "Measured by us: X, 2 threads."),
+        (
+            {"processor": "X", "threads": 2, "guard": False},
+            "Measured by us: X, 2 threads, without the guard.",
+        ),
     ],
 )
 def test_a_machine_that_was_not_recorded_is_not_guessed(make_results, settings, line):

@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyir.errors import UsageError
-from anyir.inference.tiles import AUTO_TILE, plan_tiles, restore_bands
+from anyir.inference.tiles import AUTO_TILE, plan_tiles, plan_whole, restore_bands
 
 
-def copy_tile(tile):
+def copy_tile(tile, *_place):
     return np.ascontiguousarray(tile.transpose(2, 0, 1), np.float32)
 
 
@@ -112,11 +112,18 @@ def test_untouched_tiles_give_the_picture_back(height, width, noise):
     np.testing.assert_allclose(result, image, atol=1e-6)
 
 
+def test_a_whole_picture_is_one_tile_whatever_its_size():
+    plan = plan_whole(3001, 5)
+    assert plan.count == 1
+    assert (plan.rows.size, plan.columns.size, plan.tile_area) == (3008, 16, 3008 * 16)
+
+
 def test_all_tiles_have_one_shape_and_progress_counts_them(noise):
     image, shapes, calls = noise((200, 333, 3)), [], []
 
-    def restore(tile):
+    def restore(tile, rows, columns):
         shapes.append(tile.shape)
+        np.testing.assert_array_equal(image[rows[:, None], columns], tile)
         return copy_tile(tile)
 
     plan = plan_tiles(200, 333, 128, 32)
@@ -132,7 +139,9 @@ def test_tiles_that_disagree_leave_no_seam():
     assert plan.count == 16
     levels = iter([(row + column) % 2 for row in range(4) for column in range(4)])
     result = assemble(
-        np.zeros((160, 160, 1)), plan, lambda tile: np.full((1, *tile.shape[:2]), next(levels), np.float32)
+        np.zeros((160, 160, 1)),
+        plan,
+        lambda tile, *_place: np.full((1, *tile.shape[:2]), next(levels), np.float32),
     )
     assert result.max() == pytest.approx(1, abs=1e-6) and result.min() == pytest.approx(0, abs=1e-6)
     steepest = np.pi / 2 / 16  # of a raised cosine over 16 pixels

@@ -29,12 +29,14 @@ class Running:
         device: "auto", "cpu" or "cuda".
         tile: side of a tile in pixels, or "auto".
         threads: CPU threads; None: all.
+        guard: whether our own weights run with the guard, as in ``anyir restore``; those of others never do.
     """
 
     engine: str
     device: str
     tile: TileSize
     threads: int | None
+    guard: bool = True
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -52,6 +54,7 @@ class Contender:
         provider: what really runs it; None for the identity.
         model: what the tables say of it; None for the identity.
         threads: CPU threads that it was given or chose; None where it says nothing.
+        guard: whether the guard was on; None for the identity.
         libraries: that decide its numbers, beside those of every evaluation.
     """
 
@@ -61,6 +64,7 @@ class Contender:
     provider: str | None
     model: EvaluatedModel | None
     threads: int | None = None
+    guard: bool | None = None
     libraries: tuple[str, ...] = ()
 
 
@@ -116,10 +120,11 @@ def _by_onnx_runtime(weights: str, running: Running) -> Contender:
     file = resolve(weights)
     memory = peak_memory_bytes(file.path, running.threads)
     engine = OnnxEngine(file.path, cast("Device", running.device), running.threads)
-    restorer = Restorer(file.name, tile=running.tile, engine=engine)
+    guard = running.guard and bool(engine.header)
+    restorer = Restorer(file.name, tile=running.tile, guard=guard, engine=engine)
     model = describe_model(file, engine.header, memory)
     weights_of = _identified(file.name, file.path)
-    return Contender(file.name, weights_of, restorer, engine.provider, model, running.threads)
+    return Contender(file.name, weights_of, restorer, engine.provider, model, running.threads, guard)
 
 
 def _by_pytorch(weights: str, running: Running) -> Contender:
@@ -131,7 +136,7 @@ def _by_pytorch(weights: str, running: Running) -> Contender:
 
     path = find_checkpoint(default_name() if weights == DEFAULT else weights)
     engine = TorchEngine(path, cast("Device", running.device), running.threads)
-    restorer = Restorer(path.stem, tile=running.tile, engine=engine)
+    restorer = Restorer(path.stem, tile=running.tile, guard=running.guard, engine=engine)
     return Contender(
         path.stem,
         _identified(path.stem, path),
@@ -139,6 +144,7 @@ def _by_pytorch(weights: str, running: Running) -> Contender:
         engine.provider,
         describe_checkpoint(path),
         engine.threads,
+        running.guard,
         ("torch",),
     )
 

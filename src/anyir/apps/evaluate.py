@@ -66,6 +66,10 @@ def evaluate(
     tile: Annotated[str, typer.Option(metavar="auto|N", help="Side of a tile in pixels.")] = "auto",
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to run the network.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
+    no_guard: Annotated[
+        bool,
+        typer.Option("--no-guard", help="The bare network: without the guard that anyir restore has."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     noise_rounding: Annotated[
         str, typer.Option(metavar="round|truncate", help="How noisy values become 8-bit; papers truncate.")
@@ -101,7 +105,7 @@ def evaluate(
     if figures and output is None:
         raise UsageError("--figures needs a folder to draw them in: give -o OUT")
     protocol = _protocol(seed, noise_rounding, variants)
-    running = Running(engine, device, tile_size(tile), threads)
+    running = Running(engine, device, tile_size(tile), threads, guard=not no_guard)
     found = find_sets(data, select_sets(suite, only or ()))
     earlier = [load_results(Path(peer)) for peer in peers or () if peer.endswith(".json")]
     models = contenders([weights, *(peer for peer in peers or () if not peer.endswith(".json"))], running)
@@ -115,6 +119,7 @@ def evaluate(
         "--tile": tile,
         "--device": device,
         "--threads": threads,
+        "--no-guard": no_guard,
         "--seed": seed,
         "--noise-rounding": noise_rounding,
         "--conventions": variants,
@@ -151,7 +156,13 @@ def _begin(
     return Results(
         command=command,
         weights=model.weights,
-        settings={**chosen, "threads": model.threads, "provider": model.provider, **machine()},
+        settings={
+            **chosen,
+            "threads": model.threads,
+            "guard": model.guard,
+            "provider": model.provider,
+            **machine(),
+        },
         conventions=conventions(protocol),
         versions=library_versions(*model.libraries),
         sets=(),

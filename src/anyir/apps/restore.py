@@ -78,6 +78,13 @@ def restore(
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads. [default: all cores]", show_default=False)
     ] = None,
+    no_guard: Annotated[
+        bool,
+        typer.Option(
+            "--no-guard",
+            help="Keep changes of brightness and colour that the picture as a whole does not bear out.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what went wrong.")] = False,
 ) -> None:
     """Restore pictures: noise, rain, haze, blur, darkness. Originals are never changed.
@@ -109,11 +116,13 @@ def restore(
         overwrite=overwrite,
     )
     plan = make_plan(paths, settings)  # before the weights are loaded: a wrong path is told at once
-    restorer = Restorer(weights, device=device.value, tile=tile_size(tile), threads=threads)
+    restorer = Restorer(
+        weights, device=device.value, tile=tile_size(tile), threads=threads, guard=not no_guard
+    )
     outcomes, interrupted = _run(plan, restorer, quiet)
     _tell(plan, outcomes, restorer, quiet)
     if report is not None:
-        options = {"tile": tile, "device": device.value, "threads": threads}
+        options = {"tile": tile, "device": device.value, "threads": threads, "guard": not no_guard}
         _write_report(report, plan, outcomes, restorer, options)
     if interrupted:
         raise Interrupted(
@@ -157,9 +166,10 @@ def _tell(plan: Plan, outcomes: list[Outcome], restorer: Restorer, quiet: bool) 
         summary = summarise(plan, outcomes)
         skipped = f", {summary.skipped} skipped (already there)" if summary.skipped else ""
         failed = f", {summary.failed} failed" if summary.failed else ""
+        held_back = f", {summary.held_back} held back in part by the guard" if summary.held_back else ""
         pictures = "1 picture" if summary.restored == 1 else f"{summary.restored} pictures"
         say(
-            f"{pictures} restored{skipped}{failed}: {summary.seconds:.1f} s, "
+            f"{pictures} restored{skipped}{failed}{held_back}: {summary.seconds:.1f} s, "
             f"{summary.megapixels_per_second:.2f} megapixels/s, {restorer.provider}, weights {restorer.name}"
         )
 

@@ -63,8 +63,17 @@ def comparison_table(published: PublishedTable, results: Sequence[Results]) -> T
 
 
 def row_names(results: Sequence[Results]) -> tuple[str, ...]:
-    """A name for each: that of its weights, with the beginning of their SHA-256 where several share one."""
-    names = [str(each.weights["name"]) for each in results]
+    """A name for each: that of its weights, with the beginning of their SHA-256 where several share one.
+
+    The same weights may be there twice, with the guard of ``anyir restore`` and without.
+    """
+    guarded = {each.weights["sha256"] for each in results if each.settings.get("guard")}
+    names = [
+        f"{each.weights['name']}, no guard"
+        if each.settings.get("guard") is False and each.weights["sha256"] in guarded
+        else str(each.weights["name"])
+        for each in results
+    ]
     shared = Counter(names)
     return tuple(
         f"{name} {sha256[:8]}" if shared[name] > 1 and (sha256 := each.weights["sha256"]) else name

@@ -123,7 +123,7 @@ def machine() -> dict[str, str | int | None]:
 
 
 def machine_line(results: Results) -> str:
-    """Where results were measured: processor, threads, provider and tile, as far as they are known."""
+    """Where results were measured: processor, threads, provider, tile and guard, as far as they are known."""
     settings = results.settings
     threads = settings.get("threads") or settings.get("cores")
     parts = [
@@ -131,6 +131,7 @@ def machine_line(results: Results) -> str:
         "threads not recorded" if threads is None else f"{threads} thread{'' if threads == 1 else 's'}",
         *([str(settings["provider"])] if settings.get("provider") else []),
         *([f"tile {settings['tile']}"] if settings.get("tile") else []),
+        *(["without the guard"] if settings.get("guard") is False else []),
     ]
     return f"Measured by us: {', '.join(parts)}."
 

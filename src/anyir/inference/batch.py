@@ -49,10 +49,15 @@ def _run_one(
     started = time.perf_counter()
     width = height = 0
     error: AnyirError | None = None
+    held_back: float | None = None
 
     def on_tile(done: int, total: int) -> None:
         if on_progress is not None:
             on_progress(job, done, total)
+
+    def on_guard(share: float) -> None:
+        nonlocal held_back
+        held_back = share
 
     try:
         if _is_done(job, settings):
@@ -60,7 +65,7 @@ def _run_one(
         make_folder(job.output.parent)
         degraded = read(job.source)
         width, height = degraded.width, degraded.height
-        restored = restorer(degraded, strength=settings.strength, on_tile=on_tile)
+        restored = restorer(degraded, strength=settings.strength, on_tile=on_tile, on_guard=on_guard)
         if job.comparison is not None:
             write(compare_pictures(degraded, restored), job.comparison, overwrite=settings.overwrite)
         try:
@@ -73,7 +78,8 @@ def _run_one(
         error = caught
     except MemoryError:
         error = AnyirError(f"{job.source}: not enough memory; try a smaller --tile or close other programs")
-    return Outcome(job.source, job.output, width, height, time.perf_counter() - started, error)
+    seconds = time.perf_counter() - started
+    return Outcome(job.source, job.output, width, height, seconds, error, held_back=held_back)
 
 
 def compare_pictures(before: Picture, after: Picture) -> Picture:
@@ -114,6 +120,7 @@ class Summary:
         failed: pictures and paths that have none, for a reason; an interrupted run leaves others besides.
         seconds: spent on all of them, without loading the weights.
         megapixels: restored, in millions of pixels.
+        held_back: restored pictures in which the guard held the network back.
     """
 
     planned: int
@@ -122,6 +129,7 @@ class Summary:
     failed: int
     seconds: float
     megapixels: float
+    held_back: int
 
     @property
     def megapixels_per_second(self) -> float:
@@ -140,6 +148,7 @@ def summarise(plan: Plan, outcomes: Sequence[Outcome]) -> Summary:
         failed=count["failed"],
         seconds=sum(outcome.seconds for outcome in outcomes),
         megapixels=sum(outcome.width * outcome.height for outcome in restored) / 1e6,
+        held_back=sum(bool(outcome.held_back) for outcome in restored),
     )
 
 
@@ -175,5 +184,6 @@ def _entry(outcome: Outcome, status: str) -> dict[str, Any]:
         "width": outcome.width,
         "height": outcome.height,
         "seconds": round(outcome.seconds, 4),
+        "held_back": None if outcome.held_back is None else round(outcome.held_back, 4),
         "error": None if outcome.error is None else str(outcome.error),
     }

@@ -86,6 +86,7 @@ class Outcome:
         seconds: reading, restoring and writing.
         error: why there is no result; None if there is one.
         skipped: there was one already, and it was left as it is.
+        held_back: share of the picture, from 0 to 1, in which the guard held the network back; None without a guard.
     """
 
     source: Path
@@ -95,6 +96,7 @@ class Outcome:
     seconds: float = 0.0
     error: AnyirError | None = None
     skipped: bool = False
+    held_back: float | None = None
 
     @property
     def status(self) -> Literal["restored", "skipped", "failed"]:

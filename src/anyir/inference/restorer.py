@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final, overload
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from anyir.errors import EngineUnavailable, ShapeMismatch, UsageError
 from anyir.inference.engine import Device, Engine, OnnxEngine
+from anyir.inference.guard import MIN_SIDE, Guard
 from anyir.inference.tiles import (
     OVERLAP,
     Progress,
@@ -36,6 +39,9 @@ class Restorer:
             the memory needed. "auto" chooses.
         overlap: pixels that neighbouring tiles share at least: a multiple of 8, at most half the tile.
         threads: CPU threads; ``None``: as many as this process may use cores.
+        guard: hold back changes of brightness and colour that an overview of the picture does not confirm
+            (:mod:`anyir.inference.guard`). The overview costs one more tile, or as many pixels as a tile of 256
+            where tiles are smaller. Pictures of less than 64 pixels a side have no guard.
         engine: runs the network in place of ONNX Runtime; weights, device and threads are then up to it.
 
     Attributes:
@@ -43,6 +49,7 @@ class Restorer:
         facts: what is known of shipped weights; ``None`` for others.
         tile: as given.
         overlap: as given.
+        guard: as given.
         engine: what runs the network.
         provider: what really runs it, e.g. "CPUExecutionProvider".
 
@@ -63,10 +70,12 @@ class Restorer:
         tile: TileSize = "auto",
         overlap: int = OVERLAP,
         threads: int | None = None,
+        guard: bool = True,
         engine: Engine | None = None,
     ) -> None:
         self.tile: Final = check_tile(tile)
         self.overlap: Final = check_overlap(overlap, self.tile)
+        self.guard: Final = guard
         self.facts: ModelFacts | None = None
         if engine is not None:
             self.engine: Engine = engine
@@ -83,12 +92,22 @@ class Restorer:
 
     @overload
     def __call__(
-        self, degraded: Picture | str | Path, *, strength: float = 1.0, on_tile: Progress | None = None
+        self,
+        degraded: Picture | str | Path,
+        *,
+        strength: float = 1.0,
+        on_tile: Progress | None = None,
+        on_guard: Callable[[float], None] | None = None,
     ) -> Picture: ...
 
     @overload
     def __call__(
-        self, degraded: NDArray[Any], *, strength: float = 1.0, on_tile: Progress | None = None
+        self,
+        degraded: NDArray[Any],
+        *,
+        strength: float = 1.0,
+        on_tile: Progress | None = None,
+        on_guard: Callable[[float], None] | None = None,
     ) -> NDArray[Any]: ...
 
     def __call__(
@@ -97,6 +116,7 @@ class Restorer:
         *,
         strength: float = 1.0,
         on_tile: Progress | None = None,
+        on_guard: Callable[[float], None] | None = None,
     ) -> Picture | NDArray[Any]:
         """Restore a picture. Its size never changes.
 
@@ -105,6 +125,8 @@ class Restorer:
                 at least one pixel, uint8, uint16, or floating point in [0, 1].
             strength: from 0, the input as it is without running the network, to 1, what the network gives.
             on_tile: called as ``on_tile(done, total)`` after each tile; not at all at strength 0.
+            on_guard: called at the end with the share of the picture, from 0 to 1, in which the guard held the
+                network back; not at all where there was no guard.
 
         Returns:
             For a picture or path, a picture: alpha, metadata and greyness are kept. For an integer image, one
@@ -124,14 +146,20 @@ class Restorer:
         if isinstance(degraded, Picture):
             if strength == 0:
                 return degraded
-            return degraded.with_pixels(self._restore(degraded.pixels, strength, on_tile, degraded.grey))
+            restored = self._restore(degraded.pixels, strength, on_tile, on_guard, degraded.grey)
+            return degraded.with_pixels(restored)
         full_scale = _check_image(degraded)
         if strength == 0:
             return degraded.astype(np.float32) if full_scale == 1.0 else degraded.copy()
-        return self._restore(degraded, strength, on_tile, degraded.ndim == 2)
+        return self._restore(degraded, strength, on_tile, on_guard, degraded.ndim == 2)
 
     def _restore(
-        self, image: NDArray[Any], strength: float, on_tile: Progress | None, grey: bool
+        self,
+        image: NDArray[Any],
+        strength: float,
+        on_tile: Progress | None,
+        on_guard: Callable[[float], None] | None,
+        grey: bool,
     ) -> NDArray[Any]:
         """Restore a checked image, band by band; where grey, average the network's three channels."""
         full_scale = _full_scale(image.dtype)
@@ -139,9 +167,18 @@ class Restorer:
         result = np.empty(image.shape, image.dtype.newbyteorder("=") if rounded else np.float32)
         rgb = image if image.ndim == 3 else np.broadcast_to(image[..., None], (*image.shape, 3))
         plan = plan_tiles(image.shape[0], image.shape[1], self.tile, self.overlap)
+        guarded = self.guard and min(image.shape[:2]) >= MIN_SIDE
+        guard = Guard(rgb, full_scale, plan, self._run) if guarded else None
+        held_back: list[float] = []
 
-        def restore_tile(tile: NDArray[Any]) -> NDArray[np.float32]:
-            return self._run(_to_unit(tile, full_scale))
+        def restore_tile(
+            tile: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]
+        ) -> NDArray[np.float32]:
+            unit = _to_unit(tile, full_scale)
+            restored = self._run(unit)
+            if guard is not None:
+                held_back.append(guard.hold_back(restored, unit, rows, columns))
+            return restored
 
         for rows, band in restore_bands(rgb, plan, restore_tile, on_tile):
             np.clip(band, 0, 1, out=band)
@@ -153,6 +190,8 @@ class Restorer:
                 band *= full_scale
                 np.rint(band, out=band)
             result[rows] = band[0] if image.ndim == 2 else band.transpose(1, 2, 0)
+        if held_back and on_guard is not None:
+            on_guard(fmean(held_back))
         return result
 
     def _run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -45,6 +45,10 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called as ``progress(tiles done, tiles in all)``."""
 
 
+RestoreTile: TypeAlias = Callable[[NDArray[Any], NDArray[np.intp], NDArray[np.intp]], NDArray[np.float32]]
+"""A tile (h, w, C), and the picture's rows (h,) and columns (w,) that it is made of → (C, h, w) float32."""
+
+
 @dataclass(frozen=True)
 class Axis:
     """The tiles along one axis.
@@ -99,6 +103,11 @@ class TilePlan:
         """How many tiles there are."""
         return len(self.rows.starts) * len(self.columns.starts)
 
+    @property
+    def tile_area(self) -> int:
+        """Pixels of each tile."""
+        return self.rows.size * self.columns.size
+
 
 def check_tile(tile: object) -> TileSize:
     """Return ``tile`` if it is a tile size.
@@ -145,15 +154,22 @@ def plan_tiles(height: int, width: int, tile: TileSize = "auto", overlap: int = 
     tile = check_tile(tile)
     check_overlap(overlap, tile)
     if tile == "auto":
-        whole = _padded(height) * _padded(width) <= AUTO_WHOLE_AREA
-        tile = max(_padded(height), _padded(width), MIN_TILE) if whole else AUTO_TILE
+        if _padded(height) * _padded(width) <= AUTO_WHOLE_AREA:
+            return plan_whole(height, width)
+        tile = AUTO_TILE
     return TilePlan(_lay(height, tile, overlap), _lay(width, tile, overlap))
+
+
+def plan_whole(height: int, width: int) -> TilePlan:
+    """A single tile over all of a picture, whatever its size."""
+    side = max(_padded(height), _padded(width))
+    return TilePlan(_lay(height, side, 0), _lay(width, side, 0))
 
 
 def restore_bands(
     image: NDArray[Any],
     plan: TilePlan,
-    restore: Callable[[NDArray[Any]], NDArray[np.float32]],
+    restore: RestoreTile,
     progress: Progress | None = None,
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Restore ``image`` tile by tile and yield finished bands from the top down.
@@ -161,7 +177,7 @@ def restore_bands(
     Args:
         image: (H, W, C), of any type: the tiles that ``restore`` is given are cut from it.
         plan: laid for this H and W.
-        restore: a tile (h, w, C) → (C, h, w) float32.
+        restore: what restores a tile.
         progress: called after each tile.
 
     Yields:
@@ -172,9 +188,10 @@ def restore_bands(
     band = np.zeros((image.shape[2], rows.size, columns.padded), np.float32)
     done = 0
     for i, top in enumerate(rows.starts):
-        row_source, row_weights = rows.source(i)[:, None], rows.weights(i)[:, None]
+        row_source, row_weights = rows.source(i), rows.weights(i)[:, None]
         for j, left in enumerate(columns.starts):
-            restored = restore(image[row_source, columns.source(j)])
+            column_source = columns.source(j)
+            restored = restore(image[row_source[:, None], column_source], row_source, column_source)
             band[:, :, left : left + columns.size] += restored * (row_weights * columns.weights(j))
             done += 1
             if progress is not None:
