@@ -12,7 +12,7 @@ import pytest
 from anyir.apps.console import batch_progress
 from anyir.inference import default_name
 from anyir.inference.batch_plan import Outcome
-from anyir.picture import read, write_image
+from anyir.picture import Picture, read, write, write_image
 
 RESTORED = 95  # of 100: 0.9 · 100 + 0.02 · 255 = 95.1
 
@@ -62,6 +62,21 @@ def test_strength_zero_changes_no_pixel(anyir, weights, pictures, tmp_path):
     code, _, _ = anyir("restore", pictures / "a.png", "-o", tmp_path, "--weights", weights, "--strength", 0)
     assert code == 0
     assert np.unique(read(tmp_path / "a.png").pixels).tolist() == [100]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_gradient_of_sixteen_bits_is_not_posterised(anyir, weights, tmp_path, suffix):
+    ramp = 20_000 + np.arange(1000, dtype=np.uint16).reshape(10, 100)  # four levels of 8 bits
+    pixels = np.stack([ramp, ramp[::-1], ramp[:, ::-1]], axis=2)
+    alpha = (65_535 - 3 * ramp[::-1]).astype(np.uint16)
+    write(Picture(pixels, alpha), tmp_path / f"a{suffix}")
+    assert anyir("restore", tmp_path / f"a{suffix}", "-o", tmp_path / "out", "--weights", weights)[0] == 0
+    restored = read(tmp_path / "out" / f"a{suffix}")
+    assert restored.pixels.dtype == np.uint16
+    expected = np.rint(0.9 * pixels + 0.02 * 65_535)
+    assert np.abs(restored.pixels - expected).max() <= 1
+    assert len(np.unique(restored.pixels[..., 0])) > 850, "all the levels that 0.9 times 1000 leaves"
+    assert np.array_equal(restored.alpha, alpha)
 
 
 def test_failures_are_listed_at_the_end_and_the_others_are_done(anyir, weights, pictures, tmp_path):

@@ -36,6 +36,7 @@ _BRANDS: Final = {
     b"mif1": "HEIC",
     b"crx ": "camera raw",
 }
+_PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _PNG_COLOUR_CHUNKS: Final = (b"cHRM", b"cICP", b"gAMA", b"sRGB")
 _PNG_COLOUR_CHUNK_BYTES: Final = 32  # the longest of them, cHRM
 
@@ -61,20 +62,29 @@ class PngFacts:
     """What a PNG says before its pixels.
 
     Attributes:
+        height: in pixels; 0 if the header is damaged.
+        width: likewise.
         bits: bits per sample, or per palette index.
         colour_type: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA.
         colour: chunks (name, data) that give the sample values their meaning.
     """
 
+    height: int
+    width: int
     bits: int
     colour_type: int
     colour: tuple[tuple[bytes, bytes], ...]
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes that the samples take when they are decompressed, at least: row filters and padding not counted."""
+        return self.height * self.width * self.bits * _PNG_CHANNELS.get(self.colour_type, 0) // 8
 
 
 def png_facts(file: IO[bytes]) -> PngFacts:
     """Read a PNG's header and colour chunks, as far as they go: a damaged file is for Pillow to judge."""
     file.seek(8)
-    bits, colour_type = 0, 0
+    height = width = bits = colour_type = 0
     colour: list[tuple[bytes, bytes]] = []
     while len(head := file.read(8)) == 8:
         length, name = struct.unpack(">I4s", head)
@@ -83,11 +93,26 @@ def png_facts(file: IO[bytes]) -> PngFacts:
         wanted = name == b"IHDR" or (name in _PNG_COLOUR_CHUNKS and length <= _PNG_COLOUR_CHUNK_BYTES)
         data = file.read(min(length, 64)) if wanted else b""
         if name == b"IHDR" and len(data) >= 10:
-            bits, colour_type = data[8], data[9]
+            width, height, bits, colour_type = struct.unpack_from(">IIBB", data)
         elif wanted:
             colour.append((name, data))
         file.seek(length - len(data) + 4, 1)  # the rest of the chunk and its checksum
-    return PngFacts(bits, colour_type, tuple(colour))
+    return PngFacts(height, width, bits, colour_type, tuple(colour))
+
+
+def png_pixel_bytes(file: IO[bytes]) -> int:
+    """Bytes of compressed pixels that a PNG really has, whatever its chunks say of their length."""
+    size = file.seek(0, 2)
+    file.seek(8)
+    total = 0
+    while len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        if name == b"IEND":
+            break
+        if name == b"IDAT":
+            total += min(length, size - file.tell())
+        file.seek(length + 4, 1)
+    return total
 
 
 def png_turns_late(file: IO[bytes]) -> bool:
