@@ -14,6 +14,7 @@ import numpy as np
 from anyir.errors import AnyirError, OutputError
 from anyir.files import make_folder
 from anyir.inference.batch_plan import BatchSettings, Job, Outcome, Plan
+from anyir.inference.provenance import with_note
 from anyir.inference.restorer import Restorer
 from anyir.picture import Picture, read, side_by_side, write
 
@@ -64,12 +65,14 @@ def _run_one(
             return Outcome(job.source, job.output, skipped=True)
         make_folder(job.output.parent)
         degraded = read(job.source)
+        if settings.strip_metadata:
+            degraded = degraded.stripped()
         width, height = degraded.width, degraded.height
         restored = restorer(degraded, strength=settings.strength, on_tile=on_tile, on_guard=on_guard)
         if job.comparison is not None:
             write(compare_pictures(degraded, restored), job.comparison, overwrite=settings.overwrite)
         try:
-            write(restored, job.output, overwrite=settings.overwrite)
+            write(with_note(restored, restorer, settings.strength), job.output, overwrite=settings.overwrite)
         except BaseException:  # an interrupt too: half of a pair would refuse the next run
             if job.comparison is not None:
                 job.comparison.unlink(missing_ok=True)

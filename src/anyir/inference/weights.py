@@ -74,6 +74,23 @@ class WeightsFile:
     path: Path
     facts: ModelFacts | None
 
+    def sha256(self) -> str:
+        """Of the ONNX file, in hexadecimal.
+
+        Raises:
+            WeightsNotFound: the file cannot be read.
+        """
+        if self.facts is not None and self.facts.sha256 is not None:
+            return self.facts.sha256  # checked when the weights were found
+        try:
+            with self.path.open("rb") as file:
+                digest = hashlib.sha256()
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise WeightsNotFound(f"{self.path} cannot be read ({error.strerror}); check the file") from error
+        return digest.hexdigest()
+
 
 def weights_folder() -> Path:
     """The folder inside the package where the weights lie."""

@@ -5,6 +5,7 @@ from anyir.picture.limits import DATA_SUFFIXES, DEFAULT_SUFFIX, FORMATS, MAX_PIX
 from anyir.picture.reading import read, read_image, read_labels, read_size
 from anyir.picture.types import Metadata, Picture, Samples
 from anyir.picture.writing import encode, write, write_image
+from anyir.picture.xmp import add_event
 
 __all__ = [
     "DATA_SUFFIXES",
@@ -15,6 +16,7 @@ __all__ = [
     "Metadata",
     "Picture",
     "Samples",
+    "add_event",
     "encode",
     "read",
     "read_image",

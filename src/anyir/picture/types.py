@@ -43,6 +43,10 @@ class Metadata:
     webp_lossless: bool = False
     tiff_compression: str | None = None
 
+    def stripped(self) -> Metadata:
+        """Without EXIF and XMP, which tell of place, time, camera and people; all that the pixels need stays."""
+        return replace(self, exif=None, xmp=None)
+
 
 @dataclass(frozen=True, eq=False)
 class Picture:
@@ -109,6 +113,10 @@ class Picture:
                 f"not {pixels.shape} {pixels.dtype}"
             )
         return replace(self, pixels=pixels)
+
+    def stripped(self) -> Picture:
+        """The same picture with :meth:`Metadata.stripped` metadata."""
+        return replace(self, metadata=self.metadata.stripped())
 
 
 def _check_array(key: str, value: Any) -> None:  # noqa: ANN401 - the type is what is being checked
