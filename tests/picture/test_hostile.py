@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import features
 
 from anyir.errors import AnyirError, PictureError
 from anyir.picture import Metadata, Picture, encode, read
@@ -88,6 +89,11 @@ def test_mutated_files_of_sixteen_bits_too(make_exif, rng, format, grey, alpha):
     metadata = Metadata(icc=rng.bytes(300), exif=make_exif(1), xmp=b"<x/>", dpi=(72, 72))
     picture = Picture(pixels, pixels[..., 0] if alpha else None, format.lower(), grey, metadata)
     try_mutants(encode(picture), format, rng)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this build of Pillow reads no AVIF")
+def test_mutated_avif_too(make_file, rng):
+    try_mutants(make_file("AVIF", "RGBA", xmp=b"<x/>"), "AVIF", rng)
 
 
 def try_mutants(data, format, rng):

@@ -227,7 +227,8 @@ UNSUPPORTED = {
     "TIFF of several pages": (lambda: animation("TIFF"), "several pages"),
     "GIF": (lambda: encoded(Image.new("L", (8, 8)), "GIF"), "GIF"),
     "BMP": (lambda: encoded(Image.new("L", (8, 8)), "BMP"), "BMP"),
-    "HEIC": (lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+    "camera raw": (lambda: b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "camera raw"),
+    "animated AVIF": (lambda: animation("AVIF"), "animated"),
 }
 
 

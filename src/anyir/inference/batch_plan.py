@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from anyir.errors import AnyirError, UnreadablePicture, UsageError
-from anyir.picture import DEFAULT_SUFFIX, SUFFIXES
+from anyir.picture import DEFAULT_SUFFIX, READABLE_SUFFIXES, SUFFIXES
 
 OutputFormat: TypeAlias = Literal["keep", "png", "jpeg", "webp", "tiff"]
 
@@ -257,13 +257,13 @@ def _find_in_folder(folder: Path, top: Path, settings: BatchSettings, search: _S
             if settings.recursive
             else "itself; add --recursive to search its sub-folders"
         )
-        suffixes = " ".join(sorted(SUFFIXES))
+        suffixes = " ".join(sorted(READABLE_SUFFIXES))
         search.fail(folder, UsageError(f"{folder}: no pictures ({suffixes}) in this folder {where}"))
 
 
 def _is_picture_name(name: str) -> bool:
     path = Path(name)
-    return path.suffix.lower() in SUFFIXES and not name.startswith(".") and f"{_MARK}." not in name
+    return path.suffix.lower() in READABLE_SUFFIXES and not name.startswith(".") and f"{_MARK}." not in name
 
 
 def _name_outputs(

@@ -1,7 +1,14 @@
 """Picture files to arrays and back, with all that a picture carries. Only this room opens picture files."""
 
 from anyir.picture.compare import side_by_side
-from anyir.picture.limits import DATA_SUFFIXES, DEFAULT_SUFFIX, FORMATS, MAX_PIXELS, SUFFIXES
+from anyir.picture.limits import (
+    DATA_SUFFIXES,
+    DEFAULT_SUFFIX,
+    FORMATS,
+    MAX_PIXELS,
+    READABLE_SUFFIXES,
+    SUFFIXES,
+)
 from anyir.picture.reading import read, read_image, read_labels, read_size
 from anyir.picture.types import Metadata, Picture, Samples
 from anyir.picture.writing import encode, write, write_image
@@ -12,6 +19,7 @@ __all__ = [
     "DEFAULT_SUFFIX",
     "FORMATS",
     "MAX_PIXELS",
+    "READABLE_SUFFIXES",
     "SUFFIXES",
     "Metadata",
     "Picture",

@@ -28,14 +28,8 @@ _FOREIGN: Final = {
     b"%PDF": "PDF",
     b"FUJIFILMCCD-RAW": "camera raw",
 }
-_BRANDS: Final = {
-    b"avif": "AVIF",
-    b"avis": "AVIF",
-    b"heic": "HEIC",
-    b"heix": "HEIC",
-    b"mif1": "HEIC",
-    b"crx ": "camera raw",
-}
+_BRANDS: Final = {b"avif": "avif", b"avis": "avif", b"heic": "heif", b"heix": "heif", b"mif1": "heif"}
+_FOREIGN_BRANDS: Final = {b"crx ": "camera raw"}
 _PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _PNG_COLOUR_CHUNKS: Final = (b"cHRM", b"cICP", b"gAMA", b"sRGB")
 _PNG_COLOUR_CHUNK_BYTES: Final = 32  # the longest of them, cHRM
@@ -44,7 +38,9 @@ _PNG_TEXTS_THAT_TURN: Final = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0
 
 
 def sniff(head: bytes) -> str | None:
-    """The format ("jpeg", "png", "webp", "tiff") that a file's first 16 bytes announce, or None."""
+    """The format that a file's first 16 bytes announce, or None: "jpeg", "png", "webp", "tiff", "avif", "heif"."""
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12])
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "webp"
     return next((name for signature, name in _SIGNATURES.items() if head.startswith(signature)), None)
@@ -53,7 +49,7 @@ def sniff(head: bytes) -> str | None:
 def sniff_foreign(head: bytes) -> str | None:
     """The name of a well-known picture format that is not handled here, for a message that helps."""
     if head[4:8] == b"ftyp":
-        return _BRANDS.get(head[8:12])
+        return _FOREIGN_BRANDS.get(head[8:12])
     return next((name for signature, name in _FOREIGN.items() if head.startswith(signature)), None)
 
 

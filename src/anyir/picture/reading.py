@@ -24,6 +24,7 @@ from anyir.picture.containers import (
     sniff_foreign,
     webp_facts,
 )
+from anyir.picture.heif import READ_ONLY, heif_facts, open_heif
 from anyir.picture.limits import MAX_PIXELS, check_pixels
 from anyir.picture.orientation import make_upright, turns
 from anyir.picture.pillow import PILLOW_ERRORS, on_our_terms
@@ -39,6 +40,7 @@ from anyir.picture.types import Metadata, Picture
 
 _GREY_MODES: Final = SIXTEEN_BIT_GREY | {"1", "L", "LA", "La"}
 _MODES: Final = _GREY_MODES | {"P", "PA", "RGB", "RGBA", "YCbCr"}
+_SEVERAL: Final = {"TIFF": ("has several pages", "page"), "HEIF": ("holds several pictures", "one")}
 _COLOUR_SPACES: Final = {"CMYK": "CMYK", "LAB": "L*a*b*", "F": "floating-point", "I": "32-bit or signed"}
 _SUBSAMPLINGS: Final[dict[tuple[int, ...], int]] = {
     (1, 1, 1, 1, 1, 1): 0,
@@ -53,7 +55,7 @@ _SEPARATE_PLANES: Final = 2
 
 
 def read(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read a JPEG, PNG, WebP or TIFF picture.
+    """Read a JPEG, PNG, WebP, TIFF or AVIF picture; HEIC too with the extra ``[heif]``.
 
     Samples of 16 bits stay 16 bits. Palettes and transparent colours become RGB and alpha, one bit becomes eight,
     premultiplied alpha becomes plain. Of a JPEG that holds several pictures (MPO: stereo twin, gain map) the first is
@@ -111,7 +113,7 @@ def read_size(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> tu
         file.seek(0)
         kind = _identify(file, name)
         with _decoding(name, kind, max_pixels), _header(file, name, kind, max_pixels) as image:
-            _refuse_lossy_kinds(image, name, png_facts(file).bits if kind == "png" else 0)
+            _refuse_lossy_kinds(image, name, _stated_bits(file, kind))
             if image.mode in SIXTEEN_BIT_GREY or is_deep_colour(image):
                 raise _too_deep(name)
             if kind == "png" and png_turns_late(file):
@@ -128,8 +130,7 @@ def _header(file: IO[bytes], name: str, kind: str, max_pixels: int) -> Generator
     if kind == "webp":  # its decoder allocates the canvas on opening, so ask the file first
         facts = webp_facts(file)
         check_pixels(facts.height, facts.width, max_pixels, name)
-    file.seek(0)
-    with Image.open(file, formats=[kind.upper()]) as image:
+    with open_heif(file, kind, name) if kind in READ_ONLY else _open_by_pillow(file, kind) as image:
         check_pixels(image.height, image.width, max_pixels, name)
         yield image
 
@@ -204,7 +205,7 @@ def _identify(file: IO[bytes], name: str) -> str:
     if foreign is not None:
         raise UnsupportedPicture(f"{name}: is a {foreign} file; convert it to PNG, JPEG, WebP or TIFF first")
     raise UnreadablePicture(
-        f"{name}: is not a picture, whatever its name says; expected JPEG, PNG, WebP or TIFF"
+        f"{name}: is not a picture, whatever its name says; expected JPEG, PNG, WebP, TIFF, AVIF or HEIC"
     )
 
 
@@ -234,7 +235,8 @@ def _decoding(name: str, kind: str, max_pixels: int) -> Generator[None]:
 
 def _to_picture(image: Image.Image, file: IO[bytes], kind: str, name: str) -> Picture:
     png = png_facts(file) if kind == "png" else None
-    _refuse_lossy_kinds(image, name, 0 if png is None else png.bits)
+    colour = png.colour if png is not None else heif_facts(file).cicp if kind in READ_ONLY else ()
+    _refuse_lossy_kinds(image, name, _stated_bits(file, kind))
     lossless = kind == "webp" and webp_facts(file).lossless
     file.seek(0)
     info: dict[Any, Any] = image.info
@@ -248,7 +250,7 @@ def _to_picture(image: Image.Image, file: IO[bytes], kind: str, name: str) -> Pi
         transparent = 255 if transparent else 0  # older releases of Pillow leave it unstretched
     if png is not None:
         _check_enough_data(file, png, name)
-    samples = decode_deep(image, lambda: _reopened(file, kind)) if is_deep_colour(image) else None
+    samples = decode_deep(image, lambda: _open_by_pillow(file, kind)) if is_deep_colour(image) else None
     image.load()  # after this, EXIF that follows the pixels is known too
     orientation, exif, xmp = make_upright(_exif_of(image, kind), _bytes_or_none(info.get("xmp")))
     if samples is None:
@@ -266,14 +268,14 @@ def _to_picture(image: Image.Image, file: IO[bytes], kind: str, name: str) -> Pi
         jpeg_tables=tables,
         # 4:2:2 halves the colour across; on its side it would halve it down, which no encoder setting does
         jpeg_subsampling=0 if subsampling == 1 and turns(orientation) else subsampling,
-        png_colour=() if png is None else png.colour,
+        png_colour=colour,
         webp_lossless=lossless,
         tiff_compression=str(info["compression"]) if kind == "tiff" else None,
     )
-    return Picture(pixels, alpha, kind, grey, metadata)
+    return Picture(pixels, alpha, "png" if kind in READ_ONLY else kind, grey, metadata)
 
 
-def _reopened(file: IO[bytes], kind: str) -> Image.Image:
+def _open_by_pillow(file: IO[bytes], kind: str) -> Image.Image:
     file.seek(0)
     return Image.open(file, formats=[kind.upper()])
 
@@ -289,7 +291,14 @@ def _check_enough_data(file: IO[bytes], png: PngFacts, name: str) -> None:
     file.seek(position)
 
 
-def _refuse_lossy_kinds(image: Image.Image, name: str, png_bits: int) -> None:
+def _stated_bits(file: IO[bytes], kind: str) -> int:
+    """Bits per sample by the file's own word, where Pillow does not tell; 0 where it does."""
+    if kind == "png":
+        return png_facts(file).bits
+    return heif_facts(file).bits if kind in READ_ONLY else 0
+
+
+def _refuse_lossy_kinds(image: Image.Image, name: str, stated_bits: int) -> None:
     """Refuse what Pillow would reduce without a word, and what has no place in a Picture."""
 
     def refuse(what: str, remedy: str) -> UnsupportedPicture:
@@ -297,15 +306,12 @@ def _refuse_lossy_kinds(image: Image.Image, name: str, png_bits: int) -> None:
 
     frames = getattr(image, "is_animated", False) and image.format != "MPO"
     if frames:
-        pages = image.format == "TIFF"
-        raise refuse(
-            "has several pages" if pages else "is animated",
-            f"save the {'page' if pages else 'frame'} you want as a picture of its own",
-        )
+        what, part = _SEVERAL.get(image.format or "", ("is animated", "frame"))
+        raise refuse(what, f"save the {part} you want as a picture of its own")
     if image.mode not in _MODES:
         space = _COLOUR_SPACES.get(image.mode, image.mode)
         raise refuse(f"has {space} samples", "convert it to RGB or greyscale of 8 bits first")
-    bits, extra, inverted, separate = (png_bits,), (), False, False
+    bits, extra, inverted, separate = (max(stated_bits, image.info.get("bit_depth", 0)),), (), False, False
     if image.format == "TIFF":
         tags: Any = getattr(image, "tag_v2", {})
         bits, extra = _numbers(tags.get(_TIFF_BITS, 1)), _numbers(tags.get(_TIFF_EXTRA_SAMPLES, ()))

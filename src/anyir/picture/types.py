@@ -55,7 +55,7 @@ class Picture:
     Attributes:
         pixels: (H, W, 3) RGB at the file's own depth, uint8 or uint16; EXIF orientation already applied.
         alpha: (H, W) of the same type, or None. Never restored, never changed.
-        format: "jpeg", "png", "webp" or "tiff": what it was read from.
+        format: "jpeg", "png", "webp" or "tiff": what it was read from, or PNG where that is not written (AVIF, HEIC).
         grey: the file was greyscale: three equal channels here, one when written where the format can.
         metadata: everything else that is kept.
 
