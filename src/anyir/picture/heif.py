@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import IO, Final
 
 from PIL import Image, features
+from PIL.ImageFile import ImageFile
 
 from anyir.errors import UnsupportedPicture
 
@@ -67,7 +68,7 @@ def _meta(file: IO[bytes]) -> bytes:
     return b""
 
 
-def open_heif(file: IO[bytes], kind: str, name: str) -> Image.Image:
+def open_heif(file: IO[bytes], kind: str, name: str) -> ImageFile:
     """Open a HEIC ("heif") or AVIF file; as with Pillow, its pixels are not yet decoded.
 
     Raises:

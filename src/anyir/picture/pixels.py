@@ -9,12 +9,13 @@ what else there is, and why this.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from anyir.picture.orientation import stored_view, turns
 
@@ -39,7 +40,7 @@ _PREMULTIPLIED: Final = "RGBa"
 _Rows: TypeAlias = Callable[[int, int], NDArray[Any]]
 
 
-def raw_mode(image: Image.Image) -> str:
+def raw_mode(image: ImageFile) -> str:
     """How the file stores its samples, in Pillow's words; "" where the decoder alone knows.
 
     ``image`` must not be loaded yet.
@@ -51,12 +52,12 @@ def raw_mode(image: Image.Image) -> str:
     return first if isinstance(first, str) else ""
 
 
-def is_deep_colour(image: Image.Image) -> bool:
+def is_deep_colour(image: ImageFile) -> bool:
     """Whether an opened, not yet loaded image has 16-bit samples that :func:`decode_deep` gives in full."""
     return raw_mode(image) in _HALVES or raw_mode(image) == _GREY_AND_ALPHA
 
 
-def decode_deep(image: Image.Image, reopen: Callable[[], Image.Image]) -> NDArray[np.uint16]:
+def decode_deep(image: ImageFile, reopen: Callable[[], ImageFile]) -> NDArray[np.uint16]:
     """The samples of an :func:`is_deep_colour` image: (H, W, C), C = 2 for grey and alpha, 3 RGB, 4 RGBA.
 
     Args:
@@ -68,27 +69,48 @@ def decode_deep(image: Image.Image, reopen: Callable[[], Image.Image]) -> NDArra
     """
     mode = raw_mode(image)
     if mode == _GREY_AND_ALPHA:
-        stored = np.ascontiguousarray(_load_as(image, "RGBA"))
-        return stored.view(">u2").astype(np.uint16)
+        _load_as(image, "RGBA")
+        samples = np.empty((image.height, image.width, 2), np.uint16)
+        for rows in _bands(image):
+            samples[rows] = _bytes_of(image, rows).view(">u2")
+        return samples
     high, low = _HALVES[mode]
-    samples = _load_as(image, high).astype(np.uint16)
-    samples <<= 8
-    with reopen() as again:
-        samples |= _load_as(again, low)
-    if mode.startswith(_PREMULTIPLIED):
-        rows = max(1, _BAND_PIXELS // samples.shape[1])
-        for top in range(0, samples.shape[0], rows):
-            _divide_by_alpha(samples[top : top + rows])
+    samples = _low_bytes(reopen, low)
+    _load_as(image, high)
+    for rows in _bands(image):
+        samples[rows] |= _bytes_of(image, rows).astype(np.uint16) << 8
+        if mode.startswith(_PREMULTIPLIED):
+            _divide_by_alpha(samples[rows])
     return samples
 
 
-def _load_as(image: Image.Image, mode: str) -> NDArray[np.uint8]:
+def _low_bytes(reopen: Callable[[], ImageFile], mode: str) -> NDArray[np.uint16]:
+    """In a function of its own, so that Pillow's image is gone before the high bytes need another."""
+    with reopen() as image:
+        _load_as(image, mode)
+        samples = np.empty((image.height, image.width, len(image.getbands())), np.uint16)
+        for rows in _bands(image):
+            samples[rows] = _bytes_of(image, rows)
+        return samples
+
+
+def _load_as(image: ImageFile, mode: str) -> None:
     image.tile = [
         tile._replace(args=(mode, *tile.args[1:]) if isinstance(tile.args, tuple) else mode)
         for tile in image.tile
     ]
     image.load()
-    return np.asarray(image)
+
+
+def _bands(image: Image.Image) -> Generator[slice]:
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        yield slice(top, min(top + rows, image.height))
+
+
+def _bytes_of(image: Image.Image, rows: slice) -> NDArray[np.uint8]:
+    """Some rows of a loaded image (h, W, channels), contiguous."""
+    return np.ascontiguousarray(image.crop((0, rows.start, image.width, rows.stop)))
 
 
 def _divide_by_alpha(samples: NDArray[np.uint16]) -> None:

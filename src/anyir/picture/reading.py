@@ -13,6 +13,7 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from anyir.errors import PictureError, PictureTooLarge, UnreadablePicture, UnsupportedPicture, reason, shown
 from anyir.picture.containers import (
@@ -125,7 +126,7 @@ def read_size(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> tu
 
 
 @contextmanager
-def _header(file: IO[bytes], name: str, kind: str, max_pixels: int) -> Generator[Image.Image]:
+def _header(file: IO[bytes], name: str, kind: str, max_pixels: int) -> Generator[ImageFile]:
     """The file opened by Pillow and found small enough, its pixels not yet decoded."""
     if kind == "webp":  # its decoder allocates the canvas on opening, so ask the file first
         facts = webp_facts(file)
@@ -233,7 +234,7 @@ def _decoding(name: str, kind: str, max_pixels: int) -> Generator[None]:
         ) from error
 
 
-def _to_picture(image: Image.Image, file: IO[bytes], kind: str, name: str) -> Picture:
+def _to_picture(image: ImageFile, file: IO[bytes], kind: str, name: str) -> Picture:
     png = png_facts(file) if kind == "png" else None
     colour = png.colour if png is not None else heif_facts(file).cicp if kind in READ_ONLY else ()
     _refuse_lossy_kinds(image, name, _stated_bits(file, kind))
@@ -275,7 +276,7 @@ def _to_picture(image: Image.Image, file: IO[bytes], kind: str, name: str) -> Pi
     return Picture(pixels, alpha, "png" if kind in READ_ONLY else kind, grey, metadata)
 
 
-def _open_by_pillow(file: IO[bytes], kind: str) -> Image.Image:
+def _open_by_pillow(file: IO[bytes], kind: str) -> ImageFile:
     file.seek(0)
     return Image.open(file, formats=[kind.upper()])
 
@@ -298,7 +299,7 @@ def _stated_bits(file: IO[bytes], kind: str) -> int:
     return heif_facts(file).bits if kind in READ_ONLY else 0
 
 
-def _refuse_lossy_kinds(image: Image.Image, name: str, stated_bits: int) -> None:
+def _refuse_lossy_kinds(image: ImageFile, name: str, stated_bits: int) -> None:
     """Refuse what Pillow would reduce without a word, and what has no place in a Picture."""
 
     def refuse(what: str, remedy: str) -> UnsupportedPicture:
