@@ -157,7 +157,7 @@ def _run(plan: Plan, restorer: Restorer, quiet: bool) -> tuple[list[Outcome], bo
 
 
 def _tell(plan: Plan, outcomes: list[Outcome], restorer: Restorer, quiet: bool) -> None:
-    from anyir.inference.batch import summarise
+    from anyir.inference.batch_report import summarise
 
     for outcome in (*outcomes, *plan.failures):
         if outcome.error is not None:
@@ -177,7 +177,7 @@ def _tell(plan: Plan, outcomes: list[Outcome], restorer: Restorer, quiet: bool) 
 def _write_report(
     path: Path, plan: Plan, outcomes: list[Outcome], restorer: Restorer, options: dict[str, Any]
 ) -> None:
-    from anyir.inference.batch import report
+    from anyir.inference.batch_report import report
 
     content = report(plan, outcomes)
     content["settings"].update(options)

@@ -7,6 +7,7 @@ all of it, the rest over bands spread evenly from top to bottom.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 
 from anyir.errors import ShapeMismatch
 from anyir.picture import Samples
-import itertools
 
 SAMPLE: Final = 1 << 19
 """Pixels, about, by which a picture is judged; a smaller one is judged whole."""

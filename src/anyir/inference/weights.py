@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from anyir.errors import WeightsDamaged, WeightsNotFound
+from anyir.files import sha256_of
 
 DEFAULT: Final = "default"
 """Stands for the default model wherever weights are named."""
@@ -73,6 +74,15 @@ class WeightsFile:
     name: str
     path: Path
     facts: ModelFacts | None
+
+    def sha256(self) -> str:
+        """Of the file, in hexadecimal.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        known = None if self.facts is None else self.facts.sha256  # which was checked when it was found
+        return known or sha256_of(self.path)
 
 
 def weights_folder() -> Path:
