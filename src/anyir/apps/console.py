@@ -144,16 +144,16 @@ class _Bar(_Silence):
     def tile(self, done: int, total: int) -> None:
         self._left.advance(done / total)
         count = f"picture {self._done + 1} of {self._pictures}, tile {done} of {total}"
-        self._move(self._done + done / total, count=count)
+        self._progress.update(self._task, count=count)
+        self._move(self._done + done / total)
 
     def end(self, outcome: Outcome) -> None:
         self._done += 1
         self._left.end(restored=outcome.status == "restored")
         self._move(self._done)
 
-    def _move(self, completed: float, **fields: str) -> None:
-        left = in_words(self._left.seconds())
-        self._progress.update(self._task, completed=completed, left=left, **fields)
+    def _move(self, completed: float) -> None:
+        self._progress.update(self._task, completed=completed, left=in_words(self._left.seconds()))
 
 
 def _new_bar(pictures: int) -> tuple[Progress, TaskID]:

@@ -128,8 +128,8 @@ class _Work:
                 or the result would lie outside the output folder.
         """
         folder, overwrite = self.plan.folder, self.plan.settings.overwrite
-        for path in () if folder is None else job.outputs:
-            if not _is_within(path, folder):
+        for path in job.outputs:
+            if folder is not None and not _is_within(path, folder):
                 raise OutputError(
                     f"{shown(path)}: leads out of {shown(folder)} through a link; "
                     "remove the link, or choose another output"

@@ -137,7 +137,7 @@ def look_at(pixels: Samples) -> Reading:
         pixels: (H, W, 3) RGB, uint8 or uint16, at least one pixel.
     """
     responses: list[NDArray[np.float32]] = []
-    slopes: list[NDArray[np.float32]] = []
+    slopes: list[NDArray[np.floating[Any]]] = []
     total, dark, bright, count = 0.0, 0, 0, 0
     for band in _sample(pixels):
         levels = _levels(band)
@@ -205,11 +205,10 @@ def _levels(pixels: Samples) -> NDArray[np.float32]:
 
 def _second_difference(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """(H, W, C) → (H - 2, W - 2, C), filtered by (1, -2, 1) down and across."""
-    down = values[:-2] - 2 * values[1:-1] + values[2:]
-    return down[:, :-2] - 2 * down[:, 1:-1] + down[:, 2:]
+    return np.diff(np.diff(values, 2, axis=0), 2, axis=1)
 
 
-def _slope(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+def _slope(luma: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
     """(H, W) → (H - 2, W - 2): length of the gradient, as the Sobel filters have it."""
     smooth = luma[:, :-2] + 2 * luma[:, 1:-1] + luma[:, 2:]
     down = (smooth[2:] - smooth[:-2]) / 8

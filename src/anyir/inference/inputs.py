@@ -200,7 +200,7 @@ def _find_by_pattern(pattern: Path, search: Search) -> None:
     for path in map(Path, sorted(glob.glob(str(pattern), recursive=True))):
         place = path.relative_to(top)
         folders = [top / folder for folder in reversed(place.parents)]
-        if search.excluded in map(os.path.realpath, (*folders[1:], path)):
+        if any(os.path.realpath(each) == search.excluded for each in (*folders[1:], path)):
             continue
         for folder in folders:
             search.learn_results(folder)
