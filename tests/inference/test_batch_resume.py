@@ -9,7 +9,7 @@ import pytest
 from anyir.errors import OutputError, UsageError
 from anyir.inference import Restorer
 from anyir.inference.batch import run
-from anyir.inference.batch_plan import BatchSettings, plan
+from anyir.inference.batch_plan import BatchSettings, Outcome, plan
 from anyir.inference.batch_report import report
 from anyir.inference.manifest import NAME, Manifest
 from anyir.inference.verify import verify
@@ -229,6 +229,13 @@ def test_one_foreign_half_of_a_pair_is_a_failure(folder, restore, out, theirs):
     assert isinstance(outcome.error, OutputError)
     assert f"{theirs} exists; use --overwrite" in str(outcome.error)
     assert content(out) == {out / theirs: b"mine"}
+
+
+@pytest.mark.parametrize(
+    ("share", "warnings"), [(None, ()), (0.004, ()), (0.39, ("the guard held back 39% of it",))]
+)
+def test_what_the_guard_did_is_a_warning_where_it_shows(tmp_path, share, warnings):
+    assert Outcome(tmp_path / "a.png", held_back=share).warnings == warnings
 
 
 # Verification

@@ -38,6 +38,9 @@ from anyir.picture import DEFAULT_SUFFIX, SUFFIXES
 
 OutputFormat: TypeAlias = Literal["keep", "png", "jpeg", "webp", "tiff"]
 
+_WORTH_A_WORD: Final = 0.01
+"""Share of a picture, held back by the guard, from which there is a warning."""
+
 _OTHER_PICTURES: Final = frozenset({".avif", ".bmp", ".gif", ".heic", ".jp2", ".jxl"})
 """Suffixes under which a folder is hardly meant, but one result in a format that anyir does not write."""
 
@@ -118,7 +121,8 @@ class Outcome:
     def warnings(self) -> tuple[str, ...]:
         """What somebody should know who goes on with the result."""
         note = (self.note,) if self.note else ()
-        held_back = (f"the guard held back {self.held_back:.0%} of it",) if self.held_back else ()
+        share = self.held_back or 0.0
+        held_back = (f"the guard held back {share:.0%} of it",) if share >= _WORTH_A_WORD else ()
         return (*note, *held_back, *(() if self.findings is None else self.findings.warnings))
 
 
