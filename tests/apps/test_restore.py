@@ -1,3 +1,4 @@
+import hashlib
 import json
 import re
 import signal
@@ -7,13 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from anyir import __version__
 from anyir.apps.console import batch_progress
 from anyir.inference import default_name
 from anyir.inference.batch_plan import Outcome
 from anyir.inference.manifest import NAME
-from anyir.picture import read, write_image
+from anyir.picture import Metadata, Picture, read, write, write_image
 
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" dc:title="kept"/></rdf:RDF></x:xmpmeta>'
+)
 RESTORED = 95  # of 100: 0.9 · 100 + 0.02 · 255 = 95.1
 
 
@@ -64,6 +71,69 @@ def test_strength_zero_changes_no_pixel(anyir, weights, pictures, tmp_path):
     code, _, _ = anyir("restore", pictures / "a.png", "-o", tmp_path, "--weights", weights, "--strength", 0)
     assert code == 0
     assert np.unique(read(tmp_path / "a.png").pixels).tolist() == [100]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_gradient_of_sixteen_bits_is_not_posterised(anyir, weights, tmp_path, suffix):
+    ramp = 20_000 + np.arange(1000, dtype=np.uint16).reshape(10, 100)  # four levels of 8 bits
+    pixels = np.stack([ramp, ramp[::-1], ramp[:, ::-1]], axis=2)
+    alpha = (65_535 - 3 * ramp[::-1]).astype(np.uint16)
+    write(Picture(pixels, alpha), tmp_path / f"a{suffix}")
+    assert anyir("restore", tmp_path / f"a{suffix}", "-o", tmp_path / "out", "--weights", weights)[0] == 0
+    restored = read(tmp_path / "out" / f"a{suffix}")
+    assert restored.pixels.dtype == np.uint16
+    expected = np.rint(0.9 * pixels + 0.02 * 65_535)
+    assert np.abs(restored.pixels - expected).max() <= 1
+    assert len(np.unique(restored.pixels[..., 0])) > 850, "all the levels that 0.9 times 1000 leaves"
+    assert np.array_equal(restored.alpha, alpha)
+
+
+@pytest.fixture
+def travelled(tmp_path):
+    """travelled(suffix) → a picture with all that a camera and an editor leave in it."""
+
+    def make(suffix):
+        exif = Image.Exif()
+        exif[0x010F] = "Anycam"
+        exif[0x8825] = {1: "N", 2: (52.0, 31.0, 12.5)}
+        exif[0x8769] = {0xA431: "serial 1234", 0x927C: b"maker's note"}
+        metadata = Metadata(icc=b"profile" * 40, exif=exif.tobytes()[6:], xmp=XMP, dpi=(300.0, 300.0))
+        path = tmp_path / f"a{suffix}"
+        write(Picture(np.full((24, 32, 3), 100, np.uint8), metadata=metadata), path)
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_the_result_says_what_made_it_and_keeps_what_was_there(anyir, weights, travelled, tmp_path, suffix):
+    path = travelled(suffix)
+    assert anyir("restore", path, "-o", tmp_path / "out", "--weights", weights)[0] == 0
+    metadata = read(tmp_path / "out" / path.name).metadata
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    for words in (f'"anyir {__version__}"', f"weights=tiny; sha256={sha256}; strength=1", "dc:title"):
+        assert words.encode() in metadata.xmp
+    assert metadata.icc == b"profile" * 40
+    assert b"serial 1234" in metadata.exif and b"maker's note" in metadata.exif
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_strip_metadata_leaves_nothing_of_place_camera_and_people(
+    anyir, weights, travelled, tmp_path, suffix
+):
+    path, options = travelled(suffix), ["--strip-metadata", "--side-by-side", "--weights", weights]
+    assert anyir("restore", path, "-o", tmp_path / "out", *options)[0] == 0
+    written = sorted(path for path in (tmp_path / "out").iterdir() if path.name != NAME)
+    assert [result.name for result in written] == [f"a.compare{suffix}", f"a{suffix}"]
+    for result in written:
+        metadata, content = read(result).metadata, result.read_bytes()
+        assert metadata.icc == b"profile" * 40 and metadata.exif is None
+        assert not any(word in content for word in (b"Anycam", b"serial", b"maker's note", b"dc:title"))
+        with Image.open(result) as image:
+            assert not image.getexif().get_ifd(0x8825)
+        if suffix != ".webp":
+            assert metadata.dpi == pytest.approx((300, 300), abs=0.02)
+    assert b"weights=tiny" in (read(tmp_path / "out" / path.name).metadata.xmp or b"")
 
 
 def test_failures_are_listed_at_the_end_and_the_others_are_done(anyir, weights, pictures, tmp_path):

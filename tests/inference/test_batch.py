@@ -39,6 +39,16 @@ def test_folder_takes_known_suffixes_of_any_case_and_no_hidden_or_restored_files
     }
 
 
+def test_pictures_that_are_read_but_not_written_become_png(folder):
+    given = folder("a.heic", "b.AVIF", "c.heif", "d.jpg")
+    assert planned([given]) == {
+        "a.heic": "a.restored.png",
+        "b.AVIF": "b.restored.png",
+        "c.heif": "c.restored.png",
+        "d.jpg": "d.restored.jpg",
+    }
+
+
 def test_recursive_keeps_sub_folders_under_the_output_and_skips_hidden_ones(folder, tmp_path):
     given = folder("a.jpg", "x/a.jpg", "x/y/b.png", ".trash/c.png")
     assert planned([given], recursive=True, output=tmp_path / "out") == {

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import features
 
 from anyir.errors import AnyirError, PictureError
-from anyir.picture import Metadata, encode, read
+from anyir.picture import Metadata, Picture, encode, read
 
 KINDS = [
     ("JPEG", "RGB", {}),
@@ -75,6 +76,27 @@ def test_mutated_files_give_a_picture_or_a_typed_error(
     else:
         coding = {key: getattr(picture.metadata, key) for key in ("webp_lossless", "tiff_compression")}
         data = encode(replace(picture, metadata=replace(metadata, **coding)))
+    try_mutants(data, format, rng)
+    if format != "TIFF":  # libtiff writes remarks of its own to stderr, which Pillow gives no way to stop
+        assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_mutated_files_of_sixteen_bits_too(make_exif, rng, format, grey, alpha):
+    pixels = rng.integers(0, 65536, (13, 17, 3), dtype=np.uint16)
+    metadata = Metadata(icc=rng.bytes(300), exif=make_exif(1), xmp=b"<x/>", dpi=(72, 72))
+    picture = Picture(pixels, pixels[..., 0] if alpha else None, format.lower(), grey, metadata)
+    try_mutants(encode(picture), format, rng)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this build of Pillow reads no AVIF")
+def test_mutated_avif_too(make_file, rng):
+    try_mutants(make_file("AVIF", "RGBA", xmp=b"<x/>"), "AVIF", rng)
+
+
+def try_mutants(data, format, rng):
     outcomes = {"picture": 0, "error": 0}
     for _ in range(MUTANTS):
         mutant = mutate(data, rng)
@@ -92,5 +114,3 @@ def test_mutated_files_give_a_picture_or_a_typed_error(
         except AnyirError as error:
             assert "\n" not in str(error)
     assert min(outcomes.values()) > 0, "a mutation that never fails, or never passes, tests nothing"
-    if format != "TIFF":  # libtiff writes remarks of its own to stderr, which Pillow gives no way to stop
-        assert capfd.readouterr() == ("", "")

@@ -167,8 +167,17 @@ GREY_PROFILE = bytes(16) + b"GRAY" + bytes(108)
         (Picture(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint8)), "jpeg", "transparency.*PNG"),
         (Picture(np.zeros((2, 2, 3), np.uint16), grey=True), "jpeg", "16 bits.*PNG"),
         (Picture(np.zeros((2, 2, 3), np.uint16), grey=True), "webp", "16 bits.*PNG"),
-        (Picture(np.zeros((2, 2, 3), np.uint16)), "png", "16-bit"),
-        (Picture(np.zeros((2, 2, 3), np.uint16), np.zeros((2, 2), np.uint16), grey=True), "tiff", "16-bit"),
+        (Picture(np.zeros((2, 2, 3), np.uint16)), "jpeg", "16 bits.*PNG or TIFF"),
+        (
+            Picture(
+                np.zeros((2, 2, 3), np.uint16),
+                np.zeros((2, 2), np.uint16),
+                grey=True,
+                metadata=Metadata(icc=GREY_PROFILE),
+            ),
+            "tiff",
+            "grey colour profile.*PNG",
+        ),
         (Picture(np.zeros((1, 16_384, 3), np.uint8)), "webp", "16383.*PNG"),
         (Picture(np.zeros((65_501, 1, 3), np.uint8)), "jpeg", "65500.*PNG"),
         (

@@ -97,6 +97,13 @@ def restore(
             help="Keep changes of brightness and colour that the picture as a whole does not bear out.",
         ),
     ] = False,
+    strip_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--strip-metadata",
+            help="Leave EXIF and XMP out: place, time, camera, names. The colour profile stays.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what went wrong.")] = False,
 ) -> None:
     """Restore pictures: noise, rain, haze, blur, darkness. Originals are never changed.
@@ -133,6 +140,7 @@ def restore(
         strength=strength,
         side_by_side=side_by_side,
         overwrite=overwrite,
+        strip_metadata=strip_metadata,
     )
     plan = make_plan(paths, settings)  # before the weights are loaded: a wrong path is told at once
     restorer = Restorer(
@@ -225,7 +233,7 @@ def _write_report(
     content = {
         "anyir": __version__,
         "weights": restorer.name,
-        "weights_sha256": restorer.weights_sha256,
+        "weights_sha256": restorer.sha256,
         "provider": restorer.provider,
         **content,
     }

@@ -18,6 +18,7 @@ from anyir.inference.background import interruptibly
 from anyir.inference.batch_plan import Job, Outcome, Plan
 from anyir.inference.findings import Findings, find
 from anyir.inference.manifest import NAME, Entry, Manifest
+from anyir.inference.provenance import with_note
 from anyir.inference.restorer import Restorer
 from anyir.inference.standing import Making, hash_input, standing
 from anyir.inference.tiles import Progress
@@ -157,14 +158,17 @@ class _Work:
     def _restore(self, job: Job, tell: Progress) -> _Restored:
         """All the computing, which may take long and changes no file."""
         held_back: list[float] = []
+        settings = self.plan.settings
         degraded = read(job.source)
+        if settings.strip_metadata:
+            degraded = degraded.stripped()
         restored = self.restorer(
-            degraded, strength=self.plan.settings.strength, on_tile=tell, on_guard=held_back.append
+            degraded, strength=settings.strength, on_tile=tell, on_guard=held_back.append
         )
         files: dict[Path, bytes] = {}
         if job.comparison is not None:
             files[job.comparison] = _encode(compare_pictures(degraded, restored), job.comparison)
-        files[job.output] = _encode(restored, job.output)
+        files[job.output] = _encode(with_note(restored, self.restorer, settings.strength), job.output)
         findings = find(degraded.pixels, restored.pixels)
         return _Restored(
             degraded.width, degraded.height, files, findings, held_back[0] if held_back else None

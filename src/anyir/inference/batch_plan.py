@@ -56,6 +56,7 @@ class BatchSettings:
         strength: 0 (the input as it is) to 1 (restored fully).
         side_by_side: also write before|after as ``NAME.compare.EXT`` beside each result.
         overwrite: replace results that exist already.
+        strip_metadata: leave EXIF and XMP out of the results.
     """
 
     output: Path | None = None
@@ -64,6 +65,7 @@ class BatchSettings:
     strength: float = 1.0
     side_by_side: bool = False
     overwrite: bool = False
+    strip_metadata: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:  # also refuses NaN

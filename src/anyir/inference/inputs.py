@@ -16,7 +16,7 @@ from typing import Final
 from anyir.errors import AnyirError, UnreadablePicture, UsageError
 from anyir.inference.manifest import NAME as MANIFEST
 from anyir.inference.manifest import Manifest
-from anyir.picture import SUFFIXES
+from anyir.picture import READABLE_SUFFIXES
 
 MARK: Final = ".restored"
 """In the name of a result that lies beside its original."""
@@ -109,7 +109,7 @@ class Search:
     def accepts(self, path: Path) -> bool:
         """Whether a file that was found, not named, is a picture to restore."""
         name = path.name
-        if path.suffix.lower() not in SUFFIXES or name.startswith(".") or f"{MARK}." in name:
+        if path.suffix.lower() not in READABLE_SUFFIXES or name.startswith(".") or f"{MARK}." in name:
             return False
         if os.path.exists(path) and not os.path.isfile(path):
             return False  # but a link to nothing is worth a word when it cannot be read
@@ -183,7 +183,7 @@ def _find_in_folder(folder: Path, top: Path, search: Search) -> None:
         where = (
             "or its sub-folders" if search.recursive else "itself; add --recursive to search its sub-folders"
         )
-        suffixes = " ".join(sorted(SUFFIXES))
+        suffixes = " ".join(sorted(READABLE_SUFFIXES))
         but = "; results of earlier runs count only if they are named" if search.results else ""
         search.fail(folder, UsageError(f"{folder}: no pictures ({suffixes}) in this folder {where}{but}"))
 

@@ -47,7 +47,7 @@ class Restorer:
     Attributes:
         name: the weights' name.
         facts: what is known of shipped weights; ``None`` for others.
-        weights_sha256: of the weights' file, in hexadecimal; ``None`` with an ``engine``.
+        sha256: of the weights' file, in hexadecimal; ``None`` with an ``engine``.
         tile: as given.
         overlap: as given.
         guard: as given.
@@ -78,14 +78,14 @@ class Restorer:
         self.overlap: Final = check_overlap(overlap, self.tile)
         self.guard: Final = guard
         self.facts: ModelFacts | None = None
-        self.weights_sha256: str | None = None
+        self.sha256: str | None = None
         if engine is not None:
             self.engine: Engine = engine
             self.name = type(engine).__name__ if weights == DEFAULT else str(weights)
         else:
             file = resolve(weights)
             self.engine = OnnxEngine(file.path, device, threads)
-            self.name, self.facts, self.weights_sha256 = file.name, file.facts, file.sha256()
+            self.name, self.facts, self.sha256 = file.name, file.facts, file.sha256()
 
     @property
     def provider(self) -> str:

@@ -42,7 +42,7 @@ class Making:
         """What these settings and this restorer come to."""
         chosen = {key: value for key, value in asdict(settings).items() if key not in _NAMES_AND_PLACES}
         chosen |= {"tile": restorer.tile, "overlap": restorer.overlap, "guard": restorer.guard}
-        return cls(restorer.name, restorer.weights_sha256, chosen)
+        return cls(restorer.name, restorer.sha256, chosen)
 
     @property
     def settings_sha256(self) -> str:

@@ -76,13 +76,17 @@ class WeightsFile:
     facts: ModelFacts | None
 
     def sha256(self) -> str:
-        """Of the file, in hexadecimal.
+        """Of the ONNX file, in hexadecimal.
 
         Raises:
-            OSError: it cannot be read.
+            WeightsNotFound: the file cannot be read.
         """
-        known = None if self.facts is None else self.facts.sha256  # which was checked when it was found
-        return known or sha256_of(self.path)
+        if self.facts is not None and self.facts.sha256 is not None:
+            return self.facts.sha256  # checked when the weights were found
+        try:
+            return sha256_of(self.path)
+        except OSError as error:
+            raise WeightsNotFound(f"{self.path} cannot be read ({error.strerror}); check the file") from error
 
 
 def weights_folder() -> Path:

@@ -28,14 +28,9 @@ _FOREIGN: Final = {
     b"%PDF": "PDF",
     b"FUJIFILMCCD-RAW": "camera raw",
 }
-_BRANDS: Final = {
-    b"avif": "AVIF",
-    b"avis": "AVIF",
-    b"heic": "HEIC",
-    b"heix": "HEIC",
-    b"mif1": "HEIC",
-    b"crx ": "camera raw",
-}
+_BRANDS: Final = {b"avif": "avif", b"avis": "avif", b"heic": "heif", b"heix": "heif", b"mif1": "heif"}
+_FOREIGN_BRANDS: Final = {b"crx ": "camera raw"}
+_PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _PNG_COLOUR_CHUNKS: Final = (b"cHRM", b"cICP", b"gAMA", b"sRGB")
 _PNG_COLOUR_CHUNK_BYTES: Final = 32  # the longest of them, cHRM
 
@@ -43,7 +38,9 @@ _PNG_TEXTS_THAT_TURN: Final = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0
 
 
 def sniff(head: bytes) -> str | None:
-    """The format ("jpeg", "png", "webp", "tiff") that a file's first 16 bytes announce, or None."""
+    """The format that a file's first 16 bytes announce, or None: "jpeg", "png", "webp", "tiff", "avif", "heif"."""
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12])
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "webp"
     return next((name for signature, name in _SIGNATURES.items() if head.startswith(signature)), None)
@@ -52,7 +49,7 @@ def sniff(head: bytes) -> str | None:
 def sniff_foreign(head: bytes) -> str | None:
     """The name of a well-known picture format that is not handled here, for a message that helps."""
     if head[4:8] == b"ftyp":
-        return _BRANDS.get(head[8:12])
+        return _FOREIGN_BRANDS.get(head[8:12])
     return next((name for signature, name in _FOREIGN.items() if head.startswith(signature)), None)
 
 
@@ -61,20 +58,29 @@ class PngFacts:
     """What a PNG says before its pixels.
 
     Attributes:
+        height: in pixels; 0 if the header is damaged.
+        width: likewise.
         bits: bits per sample, or per palette index.
         colour_type: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA.
         colour: chunks (name, data) that give the sample values their meaning.
     """
 
+    height: int
+    width: int
     bits: int
     colour_type: int
     colour: tuple[tuple[bytes, bytes], ...]
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes that the samples take when they are decompressed, at least: row filters and padding not counted."""
+        return self.height * self.width * self.bits * _PNG_CHANNELS.get(self.colour_type, 0) // 8
 
 
 def png_facts(file: IO[bytes]) -> PngFacts:
     """Read a PNG's header and colour chunks, as far as they go: a damaged file is for Pillow to judge."""
     file.seek(8)
-    bits, colour_type = 0, 0
+    height = width = bits = colour_type = 0
     colour: list[tuple[bytes, bytes]] = []
     while len(head := file.read(8)) == 8:
         length, name = struct.unpack(">I4s", head)
@@ -83,11 +89,26 @@ def png_facts(file: IO[bytes]) -> PngFacts:
         wanted = name == b"IHDR" or (name in _PNG_COLOUR_CHUNKS and length <= _PNG_COLOUR_CHUNK_BYTES)
         data = file.read(min(length, 64)) if wanted else b""
         if name == b"IHDR" and len(data) >= 10:
-            bits, colour_type = data[8], data[9]
+            width, height, bits, colour_type = struct.unpack_from(">IIBB", data)
         elif wanted:
             colour.append((name, data))
         file.seek(length - len(data) + 4, 1)  # the rest of the chunk and its checksum
-    return PngFacts(bits, colour_type, tuple(colour))
+    return PngFacts(height, width, bits, colour_type, tuple(colour))
+
+
+def png_pixel_bytes(file: IO[bytes]) -> int:
+    """Bytes of compressed pixels that a PNG really has, whatever its chunks say of their length."""
+    size = file.seek(0, 2)
+    file.seek(8)
+    total = 0
+    while len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        if name == b"IEND":
+            break
+        if name == b"IDAT":
+            total += min(length, size - file.tell())
+        file.seek(length + 4, 1)
+    return total
 
 
 def png_turns_late(file: IO[bytes]) -> bool:

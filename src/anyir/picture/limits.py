@@ -25,6 +25,9 @@ SUFFIXES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """File name suffix (lower case, with its dot) → format."""
 
+READABLE_SUFFIXES: Final = frozenset({*SUFFIXES, ".avif", ".heic", ".heif"})
+"""File name suffixes of pictures that are read, be they written or not."""
+
 DEFAULT_SUFFIX: Final[Mapping[str, str]] = MappingProxyType(
     {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif"}
 )

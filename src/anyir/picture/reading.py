@@ -13,36 +13,54 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from anyir.errors import PictureError, PictureTooLarge, UnreadablePicture, UnsupportedPicture, reason, shown
-from anyir.picture.containers import png_facts, png_turns_late, sniff, sniff_foreign, webp_facts
+from anyir.picture.containers import (
+    PngFacts,
+    png_facts,
+    png_pixel_bytes,
+    png_turns_late,
+    sniff,
+    sniff_foreign,
+    webp_facts,
+)
+from anyir.picture.heif import READ_ONLY, heif_facts, open_heif
 from anyir.picture.limits import MAX_PIXELS, check_pixels
-from anyir.picture.orientation import make_upright, stored_view, turns
+from anyir.picture.orientation import make_upright, turns
 from anyir.picture.pillow import PILLOW_ERRORS, on_our_terms
+from anyir.picture.pixels import (
+    SIXTEEN_BIT_GREY,
+    decode_deep,
+    is_deep_colour,
+    upright_arrays,
+    upright_deep,
+)
 from anyir.picture.tiff_tags import exif_of_tiff
 from anyir.picture.types import Metadata, Picture
 
-_GREY_MODES: Final = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L"})
-_CONVERT: Final = {"1": "L", "La": "LA", "PA": "RGBA", "YCbCr": "RGB"}
-_SIXTEEN_BIT_MODES: Final = frozenset({"I;16", "I;16B", "I;16L"})
-_MODES: Final = _GREY_MODES | _CONVERT.keys() | {"P", "RGB", "RGBA"}
+_GREY_MODES: Final = SIXTEEN_BIT_GREY | {"1", "L", "LA", "La"}
+_MODES: Final = _GREY_MODES | {"P", "PA", "RGB", "RGBA", "YCbCr"}
+_SEVERAL: Final = {"TIFF": ("has several pages", "page"), "HEIF": ("holds several pictures", "one")}
 _COLOUR_SPACES: Final = {"CMYK": "CMYK", "LAB": "L*a*b*", "F": "floating-point", "I": "32-bit or signed"}
 _SUBSAMPLINGS: Final[dict[tuple[int, ...], int]] = {
     (1, 1, 1, 1, 1, 1): 0,
     (2, 1, 1, 1, 1, 1): 1,
     (2, 2, 1, 1, 1, 1): 2,
 }
-_BAND_PIXELS: Final = 1 << 20
+_MAX_DEFLATE_RATIO: Final = 1032  # two bits are the least that a repeat of 258 bytes takes (RFC 1951)
 _MAX_DPI: Final = 65_535  # what a JPEG can state; 1 is what Pillow makes up for a TIFF that states nothing
 
-_TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_EXTRA_SAMPLES = 0x0106, 0x0102, 0x0152
+_TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_EXTRA_SAMPLES, _TIFF_PLANAR = 0x0106, 0x0102, 0x0152, 0x011C
+_SEPARATE_PLANES: Final = 2
 
 
 def read(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read a JPEG, PNG, WebP or TIFF picture.
+    """Read a JPEG, PNG, WebP, TIFF or AVIF picture; HEIC too with the extra ``[heif]``.
 
-    Palettes and transparent colours become RGB and alpha, one bit becomes eight, premultiplied alpha becomes
-    plain. Of a JPEG that holds several pictures (MPO: stereo twin, gain map) the first is read.
+    Samples of 16 bits stay 16 bits. Palettes and transparent colours become RGB and alpha, one bit becomes eight,
+    premultiplied alpha becomes plain. Of a JPEG that holds several pictures (MPO: stereo twin, gain map) the first is
+    read.
 
     Args:
         source: a path, or the bytes of a file.
@@ -54,7 +72,7 @@ def read(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture
     Raises:
         UnreadablePicture: missing, a folder, empty, truncated, damaged, or no picture.
         UnsupportedPicture: a sound picture of a kind that would lose something here: animated or of several
-            pages, CMYK or L*a*b*, more than 8 bits (but for greyscale of 16), floating-point, another format.
+            pages, CMYK or L*a*b*, neither 8 nor 16 bits, floating-point, another format.
         PictureTooLarge: more pixels than ``max_pixels``.
     """
     with _opened(source) as (file, name):
@@ -96,8 +114,8 @@ def read_size(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> tu
         file.seek(0)
         kind = _identify(file, name)
         with _decoding(name, kind, max_pixels), _header(file, name, kind, max_pixels) as image:
-            _refuse_lossy_kinds(image, name, png_facts(file).bits if kind == "png" else 0)
-            if image.mode in _SIXTEEN_BIT_MODES:
+            _refuse_lossy_kinds(image, name, _stated_bits(file, kind))
+            if image.mode in SIXTEEN_BIT_GREY or is_deep_colour(image):
                 raise _too_deep(name)
             if kind == "png" and png_turns_late(file):
                 picture = _to_picture(image, file, kind, name)
@@ -108,13 +126,12 @@ def read_size(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> tu
 
 
 @contextmanager
-def _header(file: IO[bytes], name: str, kind: str, max_pixels: int) -> Generator[Image.Image]:
+def _header(file: IO[bytes], name: str, kind: str, max_pixels: int) -> Generator[ImageFile]:
     """The file opened by Pillow and found small enough, its pixels not yet decoded."""
     if kind == "webp":  # its decoder allocates the canvas on opening, so ask the file first
         facts = webp_facts(file)
         check_pixels(facts.height, facts.width, max_pixels, name)
-    file.seek(0)
-    with Image.open(file, formats=[kind.upper()]) as image:
+    with open_heif(file, kind, name) if kind in READ_ONLY else _open_by_pillow(file, kind) as image:
         check_pixels(image.height, image.width, max_pixels, name)
         yield image
 
@@ -140,6 +157,7 @@ def read_labels(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> 
             file.seek(0)
             with Image.open(file, formats=["PNG"]) as image:
                 check_pixels(image.height, image.width, max_pixels, name)
+                _check_enough_data(file, facts, name)
                 image.load()
                 labels = np.asarray(image).astype(np.uint8)
     # Pillow stretches 2- and 4-bit greys to 0..255; a label is the number that was stored
@@ -188,7 +206,7 @@ def _identify(file: IO[bytes], name: str) -> str:
     if foreign is not None:
         raise UnsupportedPicture(f"{name}: is a {foreign} file; convert it to PNG, JPEG, WebP or TIFF first")
     raise UnreadablePicture(
-        f"{name}: is not a picture, whatever its name says; expected JPEG, PNG, WebP or TIFF"
+        f"{name}: is not a picture, whatever its name says; expected JPEG, PNG, WebP, TIFF, AVIF or HEIC"
     )
 
 
@@ -216,9 +234,10 @@ def _decoding(name: str, kind: str, max_pixels: int) -> Generator[None]:
         ) from error
 
 
-def _to_picture(image: Image.Image, file: IO[bytes], kind: str, name: str) -> Picture:
+def _to_picture(image: ImageFile, file: IO[bytes], kind: str, name: str) -> Picture:
     png = png_facts(file) if kind == "png" else None
-    _refuse_lossy_kinds(image, name, 0 if png is None else png.bits)
+    colour = png.colour if png is not None else heif_facts(file).cicp if kind in READ_ONLY else ()
+    _refuse_lossy_kinds(image, name, _stated_bits(file, kind))
     lossless = kind == "webp" and webp_facts(file).lossless
     file.seek(0)
     info: dict[Any, Any] = image.info
@@ -230,11 +249,17 @@ def _to_picture(image: Image.Image, file: IO[bytes], kind: str, name: str) -> Pi
         )  # Pillow stretches the pixels but not the colour to compare them with
     if image.mode == "1" and transparent is not None:
         transparent = 255 if transparent else 0  # older releases of Pillow leave it unstretched
-    if image.mode in _SIXTEEN_BIT_MODES and transparent is not None:
-        raise UnsupportedPicture(f"{name}: 16-bit greyscale with transparency; convert it to 8 bits first")
+    if png is not None:
+        _check_enough_data(file, png, name)
+    samples = decode_deep(image, lambda: _open_by_pillow(file, kind)) if is_deep_colour(image) else None
     image.load()  # after this, EXIF that follows the pixels is known too
     orientation, exif, xmp = make_upright(_exif_of(image, kind), _bytes_or_none(info.get("xmp")))
-    pixels, alpha = _upright_arrays(image, transparent, orientation)
+    if samples is None:
+        grey = image.mode in _GREY_MODES
+        pixels, alpha = upright_arrays(image, transparent, orientation)
+    else:
+        grey = samples.shape[2] == 2
+        pixels, alpha = upright_deep(samples, transparent, orientation)
     tables, subsampling = _jpeg_coding(image) if kind == "jpeg" else (None, None)
     metadata = Metadata(
         icc=_bytes_or_none(info.get("icc_profile")),
@@ -244,14 +269,37 @@ def _to_picture(image: Image.Image, file: IO[bytes], kind: str, name: str) -> Pi
         jpeg_tables=tables,
         # 4:2:2 halves the colour across; on its side it would halve it down, which no encoder setting does
         jpeg_subsampling=0 if subsampling == 1 and turns(orientation) else subsampling,
-        png_colour=() if png is None else png.colour,
+        png_colour=colour,
         webp_lossless=lossless,
         tiff_compression=str(info["compression"]) if kind == "tiff" else None,
     )
-    return Picture(pixels, alpha, kind, image.mode in _GREY_MODES, metadata)
+    return Picture(pixels, alpha, "png" if kind in READ_ONLY else kind, grey, metadata)
 
 
-def _refuse_lossy_kinds(image: Image.Image, name: str, png_bits: int) -> None:
+def _open_by_pillow(file: IO[bytes], kind: str) -> ImageFile:
+    file.seek(0)
+    return Image.open(file, formats=[kind.upper()])
+
+
+def _check_enough_data(file: IO[bytes], png: PngFacts, name: str) -> None:
+    """Refuse a PNG that states more pixels than its data can hold, before memory is allocated for them."""
+    stated, position = png.sample_bytes, file.tell()
+    if stated > _MAX_DEFLATE_RATIO * png_pixel_bytes(file):
+        raise UnreadablePicture(
+            f"{name}: damaged or truncated PNG (too little data for {png.width}×{png.height} pixels); "
+            "get the file again"
+        )
+    file.seek(position)
+
+
+def _stated_bits(file: IO[bytes], kind: str) -> int:
+    """Bits per sample by the file's own word, where Pillow does not tell; 0 where it does."""
+    if kind == "png":
+        return png_facts(file).bits
+    return heif_facts(file).bits if kind in READ_ONLY else 0
+
+
+def _refuse_lossy_kinds(image: ImageFile, name: str, stated_bits: int) -> None:
     """Refuse what Pillow would reduce without a word, and what has no place in a Picture."""
 
     def refuse(what: str, remedy: str) -> UnsupportedPicture:
@@ -259,23 +307,23 @@ def _refuse_lossy_kinds(image: Image.Image, name: str, png_bits: int) -> None:
 
     frames = getattr(image, "is_animated", False) and image.format != "MPO"
     if frames:
-        pages = image.format == "TIFF"
-        raise refuse(
-            "has several pages" if pages else "is animated",
-            f"save the {'page' if pages else 'frame'} you want as a picture of its own",
-        )
+        what, part = _SEVERAL.get(image.format or "", ("is animated", "frame"))
+        raise refuse(what, f"save the {part} you want as a picture of its own")
     if image.mode not in _MODES:
         space = _COLOUR_SPACES.get(image.mode, image.mode)
         raise refuse(f"has {space} samples", "convert it to RGB or greyscale of 8 bits first")
-    bits, extra, inverted = (png_bits,), (), False
+    bits, extra, inverted, separate = (max(stated_bits, image.info.get("bit_depth", 0)),), (), False, False
     if image.format == "TIFF":
         tags: Any = getattr(image, "tag_v2", {})
         bits, extra = _numbers(tags.get(_TIFF_BITS, 1)), _numbers(tags.get(_TIFF_EXTRA_SAMPLES, ()))
         inverted = tags.get(_TIFF_PHOTOMETRIC) == 0
-    if image.mode in _SIXTEEN_BIT_MODES:
+        separate = tags.get(_TIFF_PLANAR) == _SEPARATE_PLANES
+    if image.mode in SIXTEEN_BIT_GREY:
         if max(bits) != 16 or inverted:
             raise refuse(f"greyscale of an unusual kind ({max(bits)} bits)", "convert it to 8 bits first")
-    elif max(bits) > 8:
+    elif max(bits) == 16 and separate:
+        raise refuse("has 16-bit colour in separate planes", "save it with interleaved channels first")
+    elif max(bits) > 8 and not is_deep_colour(image):
         raise refuse(f"has {max(bits)} bits per colour sample", "convert it to 8 bits per sample first")
     if 0 in extra:
         raise refuse("has extra channels of no stated meaning", "flatten it to RGB or RGBA first")
@@ -283,42 +331,6 @@ def _refuse_lossy_kinds(image: Image.Image, name: str, png_bits: int) -> None:
 
 def _numbers(value: int | tuple[int, ...]) -> tuple[int, ...]:
     return value if isinstance(value, tuple) else (value,)
-
-
-def _upright_arrays(
-    image: Image.Image, transparent: int | tuple[int, ...] | None, orientation: int
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """A decoded image's pixels (H, W, 3) and alpha (H, W) or None, upright.
-
-    Goes by bands of rows, to need no second array. ``transparent`` is the grey level or colour that a PNG
-    declares transparent.
-    """
-    width, height = image.size
-    shape = (width, height) if turns(orientation) else (height, width)
-    dtype = np.uint16 if image.mode in _SIXTEEN_BIT_MODES else np.uint8
-    mode = _CONVERT.get(image.mode, image.mode)
-    if mode == "P":
-        mode = "RGBA" if image.has_transparency_data else "RGB"
-    pixels = np.empty((*shape, 3), dtype)
-    alpha = np.empty(shape, dtype) if mode in ("LA", "RGBA") or transparent is not None else None
-    stored_pixels = stored_view(pixels, orientation)
-    stored_alpha = None if alpha is None else stored_view(alpha, orientation)
-    rows = max(1, _BAND_PIXELS // width)
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        band = image.crop((0, top, width, bottom))
-        samples = np.asarray(band if band.mode == mode else band.convert(mode))
-        samples = samples.reshape(bottom - top, width, -1)
-        colours = samples[..., :3] if samples.shape[2] >= 3 else samples[..., :1]
-        stored_pixels[top:bottom] = colours
-        if stored_alpha is None:
-            continue
-        if transparent is not None:
-            same = (colours == np.asarray(transparent)).all(axis=2)
-            stored_alpha[top:bottom] = np.where(same, 0, np.iinfo(dtype).max)
-        else:
-            stored_alpha[top:bottom] = samples[..., -1]
-    return pixels, alpha
 
 
 def _exif_of(image: Image.Image, kind: str) -> bytes | None:

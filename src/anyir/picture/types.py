@@ -43,6 +43,10 @@ class Metadata:
     webp_lossless: bool = False
     tiff_compression: str | None = None
 
+    def stripped(self) -> Metadata:
+        """Without EXIF and XMP, which tell of place, time, camera and people; all that the pixels need stays."""
+        return replace(self, exif=None, xmp=None)
+
 
 @dataclass(frozen=True, eq=False)
 class Picture:
@@ -51,7 +55,7 @@ class Picture:
     Attributes:
         pixels: (H, W, 3) RGB at the file's own depth, uint8 or uint16; EXIF orientation already applied.
         alpha: (H, W) of the same type, or None. Never restored, never changed.
-        format: "jpeg", "png", "webp" or "tiff": what it was read from.
+        format: "jpeg", "png", "webp" or "tiff": what it was read from, or PNG where that is not written (AVIF, HEIC).
         grey: the file was greyscale: three equal channels here, one when written where the format can.
         metadata: everything else that is kept.
 
@@ -109,6 +113,10 @@ class Picture:
                 f"not {pixels.shape} {pixels.dtype}"
             )
         return replace(self, pixels=pixels)
+
+    def stripped(self) -> Picture:
+        """The same picture with :meth:`Metadata.stripped` metadata."""
+        return replace(self, metadata=self.metadata.stripped())
 
 
 def _check_array(key: str, value: Any) -> None:  # noqa: ANN401 - the type is what is being checked

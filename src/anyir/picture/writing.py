@@ -16,7 +16,8 @@ from anyir.files import write_atomically
 from anyir.picture.limits import FORMATS, MAX_SIDE, SUFFIXES
 from anyir.picture.orientation import EXIF_PREFIX
 from anyir.picture.pillow import PILLOW_ERRORS, on_our_terms
-from anyir.picture.tiff_tags import append_directories, tags_for_tiff
+from anyir.picture.png_writing import with_samples
+from anyir.picture.tiff_tags import append_directories, split_columns, tags_for_tiff
 from anyir.picture.types import Metadata, Picture
 
 _LOSSY_QUALITY: Final = 95
@@ -39,7 +40,7 @@ def encode(picture: Picture, format: str | None = None) -> bytes:
     JPEG to JPEG keeps colour subsampling and the quantisation tables, but for steps coarser than quality 90 has:
     those would put back the very artefacts that were restored. Anything else to JPEG is quality 95, 4:4:4.
     WebP is lossless if the picture was a lossless WebP, else quality 95. TIFF keeps a lossless compression,
-    else takes deflate. Alpha is exact in every format that has it.
+    else takes deflate. Alpha is exact in every format that has it. PNG and TIFF hold 16 bits per sample.
 
     Raises:
         UnsupportedPicture: the format cannot hold the picture: transparency, 16 bits, size, a grey profile.
@@ -82,12 +83,10 @@ def _encode(picture: Picture, kind: str, name: str) -> bytes:
     _check_fits(picture, kind, name)
     try:
         with on_our_terms():
+            if picture.depth == 16:
+                return _encode_deep(picture, kind)
             image = _to_pillow(picture, kind)
-            if kind == "tiff":
-                return _tiff(image, picture.metadata)
-            buffer = io.BytesIO()
-            image.save(buffer, format=kind.upper(), **_options(picture, kind))
-            return buffer.getvalue()
+            return _tiff(image, picture.metadata) if kind == "tiff" else _saved(image, picture, kind)
     except MemoryError:
         raise PictureTooLarge(f"{name}: too large for this machine's free memory; scale it down") from None
     except PILLOW_ERRORS as error:
@@ -103,33 +102,61 @@ def _check_fits(picture: Picture, kind: str, name: str) -> None:
         raise UnsupportedPicture(f"{name}: JPEG cannot hold its transparency; write PNG, WebP or TIFF")
     if picture.depth == 16 and kind not in ("png", "tiff"):
         raise UnsupportedPicture(f"{name}: {label} cannot hold its 16 bits per sample; write PNG or TIFF")
-    if picture.depth == 16 and (not picture.grey or picture.alpha is not None):
-        raise UnsupportedPicture(
-            f"{name}: 16-bit colour or transparency cannot be written; convert it to 8 bits"
-        )
     longest = max(picture.height, picture.width)
     if longest > MAX_SIDE.get(kind, longest):
         raise UnsupportedPicture(
             f"{name}: {label} holds sides of at most {MAX_SIDE[kind]} pixels, not {longest}; write PNG"
         )
     icc = picture.metadata.icc
-    if kind == "webp" and icc is not None and icc[16:20] == _ICC_GREY:
-        raise UnsupportedPicture(
-            f"{name}: WebP has no greyscale for its grey colour profile; write PNG or TIFF"
-        )
+    if icc is not None and icc[16:20] == _ICC_GREY:
+        if kind == "webp":
+            raise UnsupportedPicture(
+                f"{name}: WebP has no greyscale for its grey colour profile; write PNG or TIFF"
+            )
+        if kind == "tiff" and picture.depth == 16 and picture.alpha is not None:
+            raise UnsupportedPicture(
+                f"{name}: a TIFF of 16 bits with transparency is RGB, against its grey colour profile; write PNG"
+            )
 
 
 def _to_pillow(picture: Picture, kind: str) -> Image.Image:
     grey = picture.grey and kind != "webp"
-    if picture.depth == 16:
-        weighted = sum(picture.pixels[..., c].astype(np.uint32) * np.uint32(_LUMA[c]) for c in range(3))
-        return Image.fromarray(((weighted + np.uint32(1 << 15)) >> np.uint32(16)).astype(np.uint16))
     image = Image.fromarray(np.ascontiguousarray(picture.pixels))
     if grey:
         image = image.convert("L")
     if picture.alpha is not None:
         image.putalpha(Image.fromarray(np.ascontiguousarray(picture.alpha)))
     return image
+
+
+def _saved(image: Image.Image, picture: Picture, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind.upper(), **_options(picture, kind))
+    return buffer.getvalue()
+
+
+def _encode_deep(picture: Picture, kind: str) -> bytes:
+    """A PNG or TIFF of 16 bits per sample: Pillow writes the metadata, and what it cannot write is put in."""
+    grey_and_alpha = picture.grey and picture.alpha is not None
+    # greyscale with alpha is sound in TIFF too, but few readers take it at this depth, and Pillow is none of them
+    samples = _deep_samples(picture, grey=picture.grey and not (kind == "tiff" and grey_and_alpha))
+    height, width, channels = samples.shape
+    if kind == "png":
+        pixel = Image.new("L" if channels < 3 else "RGB", (1, 1))
+        return with_samples(_saved(pixel, picture, kind), samples)
+    in_a_row = Image.fromarray(samples.reshape(height, width * channels))
+    return split_columns(_tiff(in_a_row, picture.metadata), width, channels)
+
+
+def _deep_samples(picture: Picture, *, grey: bool) -> NDArray[np.uint16]:
+    """The picture's samples (H, W, C) as a file of 1 to 4 channels stores them, contiguous."""
+    colours = picture.pixels.astype(np.uint16, copy=False)
+    if grey:
+        weighted = sum(colours[..., c].astype(np.uint32) * np.uint32(_LUMA[c]) for c in range(3))
+        colours = ((weighted + np.uint32(1 << 15)) >> np.uint32(16)).astype(np.uint16)[..., None]
+    if picture.alpha is not None:
+        colours = np.concatenate((colours, picture.alpha[..., None].astype(np.uint16)), axis=2)
+    return np.ascontiguousarray(colours)
 
 
 def _tiff(image: Image.Image, metadata: Metadata) -> bytes:
