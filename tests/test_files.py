@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from anyir import files
 from anyir.errors import OutputError
-from anyir.files import check_folder, write_atomically
+from anyir.files import check_folder, leftovers, remove_leftovers, sha256_of, write_atomically
 from anyir.picture import Picture, read, write
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions and links")
@@ -193,3 +194,59 @@ def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path or not mode & os.W_OK)
     with pytest.raises(OutputError, match="may not be written to"):
         check_folder(tmp_path / "run")
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    ours = tmp_path / ".anyir-0123456789abcdef.tmp"
+    others = [".anyir-notes.tmp", ".anyir-0123456789abcdef.tmp.png", "anyir-0123456789abcdef.tmp", "a.png"]
+    for path in (ours, *map(tmp_path.joinpath, others)):
+        path.write_bytes(OLD)
+    (tmp_path / ".anyir-aaaaaaaaaaaaaaaa.tmp").mkdir()
+    assert leftovers(tmp_path) == [ours]
+    assert remove_leftovers(tmp_path) == [ours]
+    assert names(tmp_path) == sorted([*others, ".anyir-aaaaaaaaaaaaaaaa.tmp"])
+    assert remove_leftovers(tmp_path / "nowhere") == []
+
+
+@posix
+def test_a_link_called_like_a_leftover_is_none(tmp_path):
+    (tmp_path / "mine.png").write_bytes(OLD)
+    (tmp_path / ".anyir-0123456789abcdef.tmp").symlink_to("mine.png")
+    assert remove_leftovers(tmp_path) == []
+    assert names(tmp_path) == [".anyir-0123456789abcdef.tmp", "mine.png"]
+
+
+@posix
+@pytest.mark.parametrize("step", ["fsync", "link"])
+def test_a_file_that_is_being_written_is_no_leftover(tmp_path, monkeypatch, picture, step):
+    original, removed = getattr(os, step), []
+
+    def another_run_begins(*arguments: object) -> None:
+        removed.extend(remove_leftovers(tmp_path))
+        original(*arguments)
+
+    monkeypatch.setattr(os, step, another_run_begins)
+    write(picture, tmp_path / "a.png")
+    assert removed == [] and names(tmp_path) == ["a.png"]
+
+
+@posix
+def test_a_file_removed_before_it_could_be_held_is_made_again(tmp_path, monkeypatch):
+    hold, held = files.hold, []
+
+    def too_late(descriptor: int) -> bool:
+        if not held:
+            assert len(remove_leftovers(tmp_path)) == 1
+        held.append(descriptor)
+        return hold(descriptor)
+
+    monkeypatch.setattr(files, "hold", lambda descriptor, wait=True: too_late(descriptor) if wait else True)
+    write_atomically(tmp_path / "a", b"new")
+    assert len(held) == 2
+    assert names(tmp_path) == ["a"] and (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_the_hash_of_a_file_is_that_of_all_its_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_PIECE", 2)
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

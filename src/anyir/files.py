@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
+import re
 import secrets
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from anyir.errors import OutputError, shown
 
 _BINARY: Final[int] = getattr(os, "O_BINARY", 0)  # Windows would turn every 0x0A into two bytes
 _FULL: Final = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 _NEW_FILE: Final[int] = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
-
-
-TEMPORARY: Final = ".anyir-*.tmp"
+_PIECE: Final = 1 << 20
+_TEMPORARY: Final = re.compile(r"\.anyir-[0-9a-f]{16}\.tmp")
 """What a file is called while it is written; a process killed at that moment leaves one behind."""
 
 
@@ -51,6 +53,68 @@ def write_atomically(path: Path, content: bytes | Callable[[], bytes], *, overwr
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise cannot_write(path, error) from error
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """The files in a folder that are being written, or that a process left when it was killed while writing them."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if _TEMPORARY.fullmatch(name))
+    except OSError:  # no such folder, or one that may not be read: it shows none
+        return []
+    return [path for path in map(folder.joinpath, names) if stat.S_ISREG(path.lstat().st_mode)]
+
+
+def remove_leftovers(folder: Path) -> list[Path]:
+    """Remove what killed processes left in a folder, but nothing that another is writing at this moment.
+
+    Returns:
+        What was removed. A file that cannot be is left where it is.
+    """
+    removed: list[Path] = []
+    for path in leftovers(folder):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDWR | _BINARY)
+            try:
+                free = hold(descriptor, wait=False)
+                if free:
+                    path.unlink()
+                    removed.append(path)
+            finally:
+                os.close(descriptor)
+    return removed
+
+
+def hold(descriptor: int, *, wait: bool = True) -> bool:
+    """Hold an open file until it is closed, against other processes that ask for the same.
+
+    Windows keeps an open file from being removed by itself, and a file system without such locks goes without.
+
+    Returns:
+        Whether it is held now; False only without ``wait``, where another process holds it.
+    """
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        except OSError:
+            return wait
+    return True
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal; it is read piece by piece.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def cannot_write(path: Path, error: OSError | ValueError) -> OutputError:
@@ -117,19 +181,33 @@ def _existing_permissions(path: Path, target: Path, *, overwrite: bool) -> int |
 def _write_and_rename(target: Path, data: bytes, permissions: int | None, *, overwrite: bool) -> None:
     temporary = target.with_name(f".anyir-{secrets.token_hex(8)}.tmp")
     try:
-        with os.fdopen(os.open(temporary, _NEW_FILE, 0o666), "wb") as file:
+        with _new_file(temporary) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if permissions is not None:
-            temporary.chmod(permissions)
-        if overwrite:
-            temporary.replace(target)
-        else:
-            _give_new_name(temporary, target)
+            if (
+                sys.platform == "win32"
+            ):  # which does not rename an open file; elsewhere it is held until it has its name
+                file.close()
+            if permissions is not None:
+                temporary.chmod(permissions)
+            if overwrite:
+                temporary.replace(target)
+            else:
+                _give_new_name(temporary, target)
     finally:  # also when interrupted; after success there is none, or a second name of the finished file
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _new_file(path: Path) -> BinaryIO:
+    """Open a new file, held from the first moment, so that :func:`remove_leftovers` of another process spares it."""
+    while True:
+        descriptor = os.open(path, _NEW_FILE, 0o666)
+        hold(descriptor)
+        if os.fstat(descriptor).st_nlink:
+            return os.fdopen(descriptor, "wb")
+        os.close(descriptor)  # it was removed before it was held
 
 
 def _give_new_name(temporary: Path, target: Path) -> None:

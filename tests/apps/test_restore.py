@@ -1,6 +1,5 @@
 import hashlib
 import json
-import os
 import re
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from anyir import __version__
 from anyir.apps.console import batch_progress
 from anyir.inference import default_name
 from anyir.inference.batch_plan import Outcome
+from anyir.inference.manifest import NAME
 from anyir.picture import Metadata, Picture, read, write, write_image
 
 XMP = (
@@ -39,7 +39,9 @@ def in_a_process(*arguments):
 
 
 def tree(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    """All files but the manifest."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != NAME)
+    return sorted(path.relative_to(folder).as_posix() for path in files)
 
 
 def test_without_output_results_lie_beside_the_originals(anyir, weights, pictures):
@@ -121,7 +123,7 @@ def test_strip_metadata_leaves_nothing_of_place_camera_and_people(
 ):
     path, options = travelled(suffix), ["--strip-metadata", "--side-by-side", "--weights", weights]
     assert anyir("restore", path, "-o", tmp_path / "out", *options)[0] == 0
-    written = sorted((tmp_path / "out").iterdir())
+    written = sorted(path for path in (tmp_path / "out").iterdir() if path.name != NAME)
     assert [result.name for result in written] == [f"a.compare{suffix}", f"a{suffix}"]
     for result in written:
         metadata, content = read(result).metadata, result.read_bytes()
@@ -266,8 +268,8 @@ def test_ctrl_c_exits_130_with_whole_files_only_and_the_same_command_goes_on(wei
     assert last is not None
     done = int(last[1])
     assert 1 <= done < count
-    assert sorted(os.listdir(output)) == [f"{index:02}.jpg" for index in range(done)]
-    for path in output.iterdir():
+    assert tree(output) == [f"{index:02}.jpg" for index in range(done)]
+    for path in output.glob("*.jpg"):
         assert read(path).width == 1000
     statuses = [entry["status"] for entry in json.loads(report.read_text())["pictures"]]
     assert statuses == ["restored"] * done + ["not started"] * (count - done)
@@ -276,7 +278,7 @@ def test_ctrl_c_exits_130_with_whole_files_only_and_the_same_command_goes_on(wei
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert err.count(" skipped: ") == done
-    assert len(os.listdir(output)) == count
+    assert len(tree(output)) == count
 
 
 def test_a_real_process_restores_without_any_training_library(weights, pictures, tmp_path):
@@ -318,14 +320,17 @@ def test_the_bar_on_a_terminal_names_picture_and_tiles(monkeypatch, capsys, tmp_
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
-    with batch_progress(2, quiet=False) as progress:
-        for name in ("[red]a.png", "b.png"):
-            progress.begin(tmp_path / name)
+    sources = [tmp_path / name for name in ("[red]a.png", "b.png")]
+    for source in sources:
+        source.write_bytes(b"1234")
+    with batch_progress(sources, quiet=False) as progress:
+        for source in sources:
+            progress.begin(source)
             progress.tile(3, 7)
-            progress.end(Outcome(tmp_path / name))
+            progress.end(Outcome(source))
     shown = capsys.readouterr().err
     assert "b.png" in shown
-    assert "picture 2 of 2, tile 3 of 7" in shown
+    assert "picture 2 of 2, tile 3 of 7 a few seconds left" in " ".join(shown.split())
 
 
 def test_the_guard_holds_back_says_so_and_can_be_turned_off(anyir, narrow_minded, tmp_path):

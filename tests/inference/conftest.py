@@ -8,6 +8,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from anyir.inference import Restorer
+from anyir.picture import write_image
+
 
 class FunctionEngine:
     """Applies a function to each batch and remembers the shapes it was given."""
@@ -137,3 +140,26 @@ def noise():
         return generator.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
     return make
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """make(name, ...) → a folder with these files in it; pictures of 12×10, each of its own grey."""
+
+    def make(*names, top="in"):
+        for name in names:
+            path = tmp_path / top / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"):
+                write_image(np.full((10, 12, 3), len(name) * 5 % 256, np.uint8), path)
+            else:
+                path.write_text("not a picture")
+        return tmp_path / top
+
+    return make
+
+
+@pytest.fixture
+def brighten(function_engine):
+    """A restorer that adds a tenth."""
+    return Restorer(engine=function_engine(lambda batch: batch + np.float32(0.1)))

@@ -5,33 +5,13 @@ import numpy as np
 import pytest
 
 from anyir.errors import EngineUnavailable, OutputError, UnreadablePicture, UsageError
+from anyir.files import write_atomically
 from anyir.inference import Restorer
-from anyir.inference.batch import compare_pictures, report, run, summarise
+from anyir.inference.batch import compare_pictures, run
 from anyir.inference.batch_plan import BatchSettings, plan
-from anyir.picture import Picture, read, write, write_image
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """make(name, ...) → a folder with these files in it; pictures of 12×10, each of its own grey."""
-
-    def make(*names, top="in"):
-        for name in names:
-            path = tmp_path / top / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"):
-                write_image(np.full((10, 12, 3), len(name) * 5 % 256, np.uint8), path)
-            else:
-                path.write_text("not a picture")
-        return tmp_path / top
-
-    return make
-
-
-@pytest.fixture
-def brighten(function_engine):
-    """A restorer that adds a tenth."""
-    return Restorer(engine=function_engine(lambda batch: batch + np.float32(0.1)))
+from anyir.inference.batch_report import report, summarise
+from anyir.inference.manifest import NAME
+from anyir.picture import Picture, read, write_image
 
 
 def planned(paths, **settings):
@@ -42,7 +22,9 @@ def planned(paths, **settings):
 
 
 def tree(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    """All files but the manifest."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != NAME)
+    return sorted(path.relative_to(folder).as_posix() for path in files)
 
 
 # What a folder gives
@@ -330,12 +312,12 @@ def test_a_comparison_is_not_left_behind_without_its_result(folder, brighten, mo
     given = folder("a.png")
     made = plan([given], BatchSettings(side_by_side=True))
 
-    def interrupted(picture, path, *, overwrite):
+    def interrupted(path, content, *, overwrite):
         if path.name == "a.restored.png":
             raise KeyboardInterrupt
-        write(picture, path, overwrite=overwrite)
+        write_atomically(path, content, overwrite=overwrite)
 
-    monkeypatch.setattr("anyir.inference.batch.write", interrupted)
+    monkeypatch.setattr("anyir.inference.batch.write_atomically", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(run(made, brighten))
     assert tree(given) == ["a.png"]

@@ -1,3 +1,4 @@
+import hashlib
 import tracemalloc
 from dataclasses import replace
 
@@ -250,3 +251,12 @@ def test_an_engine_of_ones_own_gives_the_name_or_takes_one(identity):
     assert Restorer(engine=identity).name == "FunctionEngine"
     assert Restorer("identity", engine=identity).name == "identity"
     assert Restorer(engine=identity).provider == "TestProvider"
+
+
+def test_weights_are_known_by_their_content(add_model, identity):
+    path = add_model(0.25)
+    assert Restorer(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    shipped = Restorer()
+    assert shipped.facts is not None
+    assert shipped.sha256 == shipped.facts.sha256
+    assert Restorer(engine=identity).sha256 is None

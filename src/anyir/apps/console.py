@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol
 
+from anyir.apps.time_left import TimeLeft, in_words
 from anyir.errors import shown
 from anyir.files import make_folder, write_atomically
 
@@ -70,11 +71,11 @@ class BatchProgress(Protocol):
         """The picture is done, or has failed."""
 
 
-def batch_progress(pictures: int, *, quiet: bool) -> AbstractContextManager[BatchProgress]:
-    """A bar with the time left on a terminal, a line for each picture elsewhere, nothing if ``quiet``."""
+def batch_progress(sources: Sequence[Path], *, quiet: bool) -> AbstractContextManager[BatchProgress]:
+    """A bar on a terminal, a line for each picture elsewhere, both with the time left; nothing if ``quiet``."""
     if quiet:
         return _Silence()
-    return _Bar(pictures) if sys.stderr.isatty() else _Lines(pictures)
+    return _Bar(sources) if sys.stderr.isatty() else _Lines(sources)
 
 
 class _Silence:
@@ -97,12 +98,17 @@ class _Silence:
 class _Lines(_Silence):
     """For log files and pipes."""
 
-    def __init__(self, pictures: int) -> None:
-        self._pictures = pictures
+    def __init__(self, sources: Sequence[Path]) -> None:
+        self._pictures = len(sources)
         self._done = 0
+        self._left = TimeLeft(sources)
+
+    def begin(self, source: Path) -> None:
+        self._left.begin(source)
 
     def end(self, outcome: Outcome) -> None:
         self._done += 1
+        self._left.end(restored=outcome.status == "restored")
         if outcome.status == "skipped":
             result = f"{outcome.source} skipped: {outcome.output} exists"
         elif outcome.error is None:
@@ -110,16 +116,18 @@ class _Lines(_Silence):
             result = f"{outcome.source} -> {outcome.output} ({size}, {outcome.seconds:.1f} s)"
         else:
             result = f"{outcome.source} failed"  # why is said at the end, with the others
-        say(f"{self._done}/{self._pictures} {result}")
+        left = in_words(self._left.seconds()) if self._done < self._pictures else ""
+        say(f"{self._done}/{self._pictures} {result}{', ' if left else ''}{left}")
 
 
 class _Bar(_Silence):
     """For terminals: one bar over all pictures, moved by every tile."""
 
-    def __init__(self, pictures: int) -> None:
-        self._pictures = pictures
+    def __init__(self, sources: Sequence[Path]) -> None:
+        self._pictures = len(sources)
         self._done = 0
-        self._progress, self._task = _new_bar(pictures)
+        self._left = TimeLeft(sources)
+        self._progress, self._task = _new_bar(self._pictures)
 
     def __enter__(self) -> BatchProgress:
         self._progress.start()
@@ -129,28 +137,35 @@ class _Bar(_Silence):
         self._progress.stop()
 
     def begin(self, source: Path) -> None:
+        self._left.begin(source)
         count = f"picture {self._done + 1} of {self._pictures}"
         self._progress.update(self._task, picture=shown(source.name), count=count)
 
     def tile(self, done: int, total: int) -> None:
+        self._left.advance(done / total)
         count = f"picture {self._done + 1} of {self._pictures}, tile {done} of {total}"
-        self._progress.update(self._task, completed=self._done + done / total, count=count)
+        self._progress.update(self._task, count=count)
+        self._move(self._done + done / total)
 
     def end(self, outcome: Outcome) -> None:
         self._done += 1
-        self._progress.update(self._task, completed=self._done)
+        self._left.end(restored=outcome.status == "restored")
+        self._move(self._done)
+
+    def _move(self, completed: float) -> None:
+        self._progress.update(self._task, completed=completed, left=in_words(self._left.seconds()))
 
 
 def _new_bar(pictures: int) -> tuple[Progress, TaskID]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
     progress = Progress(
         TextColumn("{task.fields[picture]}", markup=False),  # a file name may look like markup
         BarColumn(),
         TextColumn("{task.fields[count]}", markup=False),
-        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[left]}", markup=False),
         console=Console(stderr=True),
         transient=True,
     )
-    return progress, progress.add_task("", total=pictures, picture="", count="")
+    return progress, progress.add_task("", total=pictures, picture="", count="", left="")

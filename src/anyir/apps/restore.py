@@ -6,18 +6,21 @@ import json
 import os
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from anyir._version import __version__
-from anyir.apps.console import Interrupted, batch_progress, complain, say, write_text
+from anyir.apps.console import Interrupted, batch_progress, complain, say, table, write_text
 from anyir.apps.options import tile_size
-from anyir.errors import UsageError
+from anyir.errors import UsageError, shown
 
 if TYPE_CHECKING:
     from anyir.inference import Restorer
     from anyir.inference.batch_plan import Outcome, Plan
+
+_ROWS: Final = 50
+"""Pictures in the table of a report; the file has all."""
 
 
 class Device(str, Enum):
@@ -70,8 +73,17 @@ def restore(
     ] = False,
     report: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.json", help="Write what was done to this file, replacing it."),
+        typer.Option(
+            metavar="FILE.json",
+            help="Write what was done and what changed to this file, replacing it; and print a table of it.",
+        ),
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Restore nothing: prove that every picture has its result in the output folder."
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist; originals never are.")
     ] = False,
@@ -100,8 +112,13 @@ def restore(
     a.jpg and a.png written as PNG become a.jpg.png and a.png.png.
     Of several folders, each gets its own folder under the output.
 
+    PATH may be a quoted pattern: 'holiday/**/*.jpg'.
+
     A picture whose result is there already is skipped: stopped, the
-    same command goes on where it was.
+    same command goes on where it was. anyir-manifest.jsonl in the
+    output folder says what each result was made of: where a picture,
+    the weights or the settings have changed, or a result is damaged,
+    it is restored again. A file that anyir did not write is kept.
 
     Exit codes: 0 all done; 1 some failed, listed at the end;
     2 wrong usage or nothing to restore; 130 interrupted.
@@ -110,6 +127,8 @@ def restore(
     from anyir.inference.batch_plan import BatchSettings
     from anyir.inference.batch_plan import plan as make_plan
 
+    if verify and (overwrite or report is not None):
+        raise UsageError("--verify changes nothing: leave out --overwrite and --report")
     if report is not None and report.suffix.lower() != ".json":
         raise UsageError(f"--report {report}: must end in .json, so that it never replaces a picture")
     if report is not None and os.path.isdir(report):
@@ -127,11 +146,15 @@ def restore(
     restorer = Restorer(
         weights, device=device.value, tile=tile_size(tile), threads=threads, guard=not no_guard
     )
+    if verify:
+        return _verify(plan, restorer, quiet)
     outcomes, interrupted = _run(plan, restorer, quiet)
     _tell(plan, outcomes, restorer, quiet)
     if report is not None:
         options = {"tile": tile, "device": device.value, "threads": threads, "guard": not no_guard}
         _write_report(report, plan, outcomes, restorer, options)
+        if not (quiet or interrupted):
+            _print_table(report, [*outcomes, *plan.failures])
     if interrupted:
         raise Interrupted(
             f"interrupted: {len(outcomes)} of {len(plan.jobs)} pictures done, none half-written; to go on, "
@@ -147,7 +170,7 @@ def _run(plan: Plan, restorer: Restorer, quiet: bool) -> tuple[list[Outcome], bo
     from anyir.inference.batch_plan import Job
 
     outcomes: list[Outcome] = []
-    with batch_progress(len(plan.jobs), quiet=quiet) as progress:
+    with batch_progress([job.source for job in plan.jobs], quiet=quiet) as progress:
 
         def on_progress(job: Job, done: int, total: int) -> None:
             if total == 0:
@@ -164,13 +187,31 @@ def _run(plan: Plan, restorer: Restorer, quiet: bool) -> tuple[list[Outcome], bo
     return outcomes, False
 
 
+def _verify(plan: Plan, restorer: Restorer, quiet: bool) -> None:
+    """Say what is wrong with a finished folder; exit code 1 if anything is."""
+    from anyir.inference.verify import verify
+
+    problems = 0
+    for problem in verify(plan, restorer):
+        problems += 1
+        complain(problem)
+    if problems:
+        raise typer.Exit(1)
+    if not quiet:
+        pictures = "1 picture" if len(plan.jobs) == 1 else f"{len(plan.jobs)} pictures"
+        say(f"{pictures} verified: inputs, weights {restorer.name}, settings and results are as recorded")
+
+
 def _tell(plan: Plan, outcomes: list[Outcome], restorer: Restorer, quiet: bool) -> None:
-    from anyir.inference.batch import summarise
+    from anyir.inference.batch_report import summarise
 
     for outcome in (*outcomes, *plan.failures):
         if outcome.error is not None:
             complain(outcome.error)
     if not quiet:
+        for outcome in outcomes:
+            if outcome.note:
+                say(f"anyir: kept: {outcome.note}; --overwrite replaces it")
         summary = summarise(plan, outcomes)
         skipped = f", {summary.skipped} skipped (already there)" if summary.skipped else ""
         failed = f", {summary.failed} failed" if summary.failed else ""
@@ -185,9 +226,26 @@ def _tell(plan: Plan, outcomes: list[Outcome], restorer: Restorer, quiet: bool) 
 def _write_report(
     path: Path, plan: Plan, outcomes: list[Outcome], restorer: Restorer, options: dict[str, Any]
 ) -> None:
-    from anyir.inference.batch import report
+    from anyir.inference.batch_report import report
 
     content = report(plan, outcomes)
     content["settings"].update(options)
-    content = {"anyir": __version__, "weights": restorer.name, "provider": restorer.provider, **content}
+    content = {
+        "anyir": __version__,
+        "weights": restorer.name,
+        "weights_sha256": restorer.sha256,
+        "provider": restorer.provider,
+        **content,
+    }
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def _print_table(path: Path, outcomes: list[Outcome]) -> None:
+    """What changed, on the standard output."""
+    from anyir.inference.batch_report import HEADINGS
+    from anyir.inference.batch_report import table as rows_of
+
+    rows = rows_of(outcomes[:_ROWS])
+    table(HEADINGS, [[shown(cell) for cell in row] for row in rows])
+    if len(outcomes) > _ROWS:
+        print(f"and {len(outcomes) - _ROWS} more in {shown(path)}")

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
-from anyir.errors import AnyirError, OutputError
-from anyir.files import make_folder
-from anyir.inference.batch_plan import BatchSettings, Job, Outcome, Plan
+from anyir.errors import AnyirError, OutputError, shown
+from anyir.files import make_folder, remove_leftovers, write_atomically
+from anyir.inference.background import interruptibly
+from anyir.inference.batch_plan import Job, Outcome, Plan
+from anyir.inference.findings import Findings, find
+from anyir.inference.manifest import NAME, Entry, Manifest
 from anyir.inference.provenance import with_note
 from anyir.inference.restorer import Restorer
-from anyir.picture import Picture, read, side_by_side, write
+from anyir.inference.standing import Making, hash_input, standing
+from anyir.inference.tiles import Progress
+from anyir.picture import SUFFIXES, Picture, encode, read, side_by_side
+
+_UNNAMED = "the picture: "
+
+OnProgress: TypeAlias = Callable[[Job, int, int], None]
 
 
-def run(
-    plan: Plan, restorer: Restorer, *, on_progress: Callable[[Job, int, int], None] | None = None
-) -> Iterator[Outcome]:
+def run(plan: Plan, restorer: Restorer, *, on_progress: OnProgress | None = None) -> Iterator[Outcome]:
     """Restore the pictures of ``plan`` one after the other; a failure is an outcome, and the others go on.
 
-    Each result appears under its name complete or not at all, also when the run is interrupted. A picture whose
-    result exists is skipped without being read, unless the settings overwrite.
+    Each result appears under its name complete or not at all, also when the run is interrupted or killed; what a
+    killed one left half-written is removed. A picture is skipped where its result is there and, in an output folder,
+    the manifest shows it to be of this very input, these weights and these settings; unless the settings overwrite.
+
+    An interrupt, such as KeyboardInterrupt, ends the run at once. The network may compute on for a moment in a thread
+    that nothing waits for.
 
     Args:
         plan: from :func:`plan`.
@@ -34,55 +46,162 @@ def run(
 
     Yields:
         One outcome for each job, as soon as it is known. ``plan.failures`` are not repeated.
+
+    Raises:
+        OutputError: the output folder's manifest cannot be used.
     """
+    manifest = None if plan.folder is None else Manifest(plan.folder / NAME)
+    work = _Work(plan, restorer, manifest, Making.of(plan.settings, restorer))
+    for folder in dict.fromkeys(job.output.parent for job in plan.jobs):
+        if plan.folder is None or _is_within(folder, plan.folder):
+            remove_leftovers(folder)
     for job in plan.jobs:
         if on_progress is not None:
             on_progress(job, 0, 0)
-        yield _run_one(job, plan.settings, restorer, on_progress)
+        yield work.do(job, on_progress)
 
 
-def _run_one(
-    job: Job,
-    settings: BatchSettings,
-    restorer: Restorer,
-    on_progress: Callable[[Job, int, int], None] | None,
-) -> Outcome:
-    started = time.perf_counter()
-    width = height = 0
-    error: AnyirError | None = None
-    held_back: float | None = None
+@dataclass(frozen=True)
+class _Found:
+    """What is there before a picture is restored.
 
-    def on_tile(done: int, total: int) -> None:
-        if on_progress is not None:
-            on_progress(job, done, total)
+    Attributes:
+        outcome: what became of the picture, where it needs no work.
+        input_sha256: of the input; None where there is no manifest.
+        replaceable: files in the results' places that may be written over.
+    """
 
-    def on_guard(share: float) -> None:
-        nonlocal held_back
-        held_back = share
+    outcome: Outcome | None
+    input_sha256: str | None = None
+    replaceable: frozenset[Path] = frozenset()
 
-    try:
-        if _is_done(job, settings):
-            return Outcome(job.source, job.output, skipped=True)
-        make_folder(job.output.parent)
+
+@dataclass(frozen=True)
+class _Restored:
+    """A picture restored and encoded; nothing of it is on the disk yet."""
+
+    width: int
+    height: int
+    files: Mapping[Path, bytes]
+    findings: Findings
+    held_back: float | None
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the pictures of a run have in common."""
+
+    plan: Plan
+    restorer: Restorer
+    manifest: Manifest | None
+    making: Making
+
+    def do(self, job: Job, on_progress: OnProgress | None) -> Outcome:
+        """Restore one picture, unless its result is there."""
+        started = time.perf_counter()
+        restored: _Restored | None = None
+        error: AnyirError | None = None
+        try:
+            found = self._look(job)
+            if found.outcome is not None:
+                return found.outcome
+            make_folder(job.output.parent)
+            restored = interruptibly(
+                lambda tell: self._restore(job, tell),
+                lambda done, total: None if on_progress is None else on_progress(job, done, total),
+            )
+            self._write(job, found, restored, time.perf_counter() - started)
+        except AnyirError as caught:
+            error = caught
+        except MemoryError:
+            error = AnyirError(
+                f"{job.source}: not enough memory; try a smaller --tile or close other programs"
+            )
+        outcome = Outcome(job.source, job.output, seconds=time.perf_counter() - started, error=error)
+        return outcome if restored is None else _with_facts(outcome, restored)
+
+    def _look(self, job: Job) -> _Found:
+        """See whether there is work, and what may be written over.
+
+        Raises:
+            UnreadablePicture: the input cannot be read.
+            OutputError: what is there cannot count as done: half of a pair, or the very file that the user named;
+                or the result would lie outside the output folder.
+        """
+        folder, overwrite = self.plan.folder, self.plan.settings.overwrite
+        for path in job.outputs:
+            if folder is not None and not _is_within(path, folder):
+                raise OutputError(
+                    f"{shown(path)}: leads out of {shown(folder)} through a link; "
+                    "remove the link, or choose another output"
+                )
+        there = tuple(filter(os.path.lexists, job.outputs))
+        if self.manifest is None:
+            if there and not overwrite:
+                self._refuse_half(job, there, there[0])
+                return _Found(Outcome(job.source, job.output, skipped=True))
+            return _Found(None, replaceable=frozenset(there))
+        if overwrite:
+            return _Found(None, hash_input(job.source), frozenset(there))
+        stand = standing(job, self.making, self.manifest)
+        if stand.entry is not None:
+            return _Found(_with_facts(Outcome(job.source, job.output, skipped=True), stand.entry))
+        if stand.foreign is not None:
+            self._refuse_half(job, there, stand.foreign)
+            return _Found(Outcome(job.source, job.output, skipped=True, note=stand.reason))
+        return _Found(None, stand.input_sha256, stand.ours)
+
+    def _refuse_half(self, job: Job, there: tuple[Path, ...], in_the_way: Path) -> None:
+        if there != job.outputs or job.output == self.plan.settings.output:
+            raise OutputError(f"{in_the_way} exists; use --overwrite to replace it")
+
+    def _restore(self, job: Job, tell: Progress) -> _Restored:
+        """All the computing, which may take long and changes no file."""
+        held_back: list[float] = []
+        settings = self.plan.settings
         degraded = read(job.source)
         if settings.strip_metadata:
             degraded = degraded.stripped()
-        width, height = degraded.width, degraded.height
-        restored = restorer(degraded, strength=settings.strength, on_tile=on_tile, on_guard=on_guard)
+        restored = self.restorer(
+            degraded, strength=settings.strength, on_tile=tell, on_guard=held_back.append
+        )
+        files: dict[Path, bytes] = {}
         if job.comparison is not None:
-            write(compare_pictures(degraded, restored), job.comparison, overwrite=settings.overwrite)
+            files[job.comparison] = _encode(compare_pictures(degraded, restored), job.comparison)
+        files[job.output] = _encode(with_note(restored, self.restorer, settings.strength), job.output)
+        findings = find(degraded.pixels, restored.pixels)
+        return _Restored(
+            degraded.width, degraded.height, files, findings, held_back[0] if held_back else None
+        )
+
+    def _write(self, job: Job, found: _Found, restored: _Restored, seconds: float) -> None:
+        """Put a picture's line into the manifest, then its files into their places."""
+        if self.manifest is not None and found.input_sha256 is not None:
+            key, sha256 = self.manifest.key, hashlib.sha256
+            entry = Entry(
+                source=str(job.source),
+                input_sha256=found.input_sha256,
+                weights=self.making.weights,
+                weights_sha256=self.making.weights_sha256,
+                settings=self.making.settings,
+                settings_sha256=self.making.settings_sha256,
+                outputs={key(path): sha256(content).hexdigest() for path, content in restored.files.items()},
+                width=restored.width,
+                height=restored.height,
+                seconds=seconds,
+                held_back=restored.held_back,
+                findings=restored.findings,
+            )
+            self.manifest.add(entry)
+        written: list[Path] = []
         try:
-            write(with_note(restored, restorer, settings.strength), job.output, overwrite=settings.overwrite)
+            for path, content in restored.files.items():
+                write_atomically(path, content, overwrite=path in found.replaceable)
+                written.append(path)
         except BaseException:  # an interrupt too: half of a pair would refuse the next run
-            if job.comparison is not None:
-                job.comparison.unlink(missing_ok=True)
+            for path in written:
+                path.unlink(missing_ok=True)
             raise
-    except AnyirError as caught:
-        error = caught
-    except MemoryError:
-        error = AnyirError(f"{job.source}: not enough memory; try a smaller --tile or close other programs")
-    seconds = time.perf_counter() - started
-    return Outcome(job.source, job.output, width, height, seconds, error, held_back=held_back)
 
 
 def compare_pictures(before: Picture, after: Picture) -> Picture:
@@ -100,93 +219,28 @@ def compare_pictures(before: Picture, after: Picture) -> Picture:
     return replace(before, pixels=pixels, alpha=alpha, grey=before.grey and after.grey)
 
 
-def _is_done(job: Job, settings: BatchSettings) -> bool:
-    """Whether the results are there already and stay.
-
-    Raises:
-        OutputError: what is there cannot count as done: half of a pair, or the very file that the user named.
-    """
-    there = () if settings.overwrite else tuple(filter(os.path.lexists, job.outputs))
-    if there and (there != job.outputs or job.output == settings.output):
-        raise OutputError(f"{there[0]} exists; use --overwrite to replace it")
-    return bool(there)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A run in figures.
-
-    Attributes:
-        planned: pictures that were to be restored.
-        restored: pictures that this run has made a result of.
-        skipped: pictures left alone because their result was there.
-        failed: pictures and paths that have none, for a reason; an interrupted run leaves others besides.
-        seconds: spent on all of them, without loading the weights.
-        megapixels: restored, in millions of pixels.
-        held_back: restored pictures in which the guard held the network back.
-    """
-
-    planned: int
-    restored: int
-    skipped: int
-    failed: int
-    seconds: float
-    megapixels: float
-    held_back: int
-
-    @property
-    def megapixels_per_second(self) -> float:
-        """Millions of restored pixels a second; 0 if nothing was restored."""
-        return self.megapixels / self.seconds if self.seconds > 0 else 0.0
-
-
-def summarise(plan: Plan, outcomes: Sequence[Outcome]) -> Summary:
-    """Count what :func:`run` gave so far, together with the plan's own failures."""
-    restored = [outcome for outcome in outcomes if outcome.status == "restored"]
-    count = Counter(outcome.status for outcome in (*outcomes, *plan.failures))
-    return Summary(
-        planned=len(plan.jobs),
-        restored=count["restored"],
-        skipped=count["skipped"],
-        failed=count["failed"],
-        seconds=sum(outcome.seconds for outcome in outcomes),
-        megapixels=sum(outcome.width * outcome.height for outcome in restored) / 1e6,
-        held_back=sum(bool(outcome.held_back) for outcome in restored),
+def _with_facts(outcome: Outcome, facts: _Restored | Entry) -> Outcome:
+    return replace(
+        outcome,
+        width=facts.width,
+        height=facts.height,
+        findings=facts.findings,
+        held_back=facts.held_back,
     )
 
 
-def report(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """A run as plain JSON values: totals, the settings of ``plan``, and one entry for every input.
+def _encode(picture: Picture, path: Path) -> bytes:
+    """A picture as the bytes of a file of this name.
 
-    The status of a picture is "restored", "skipped", "failed", or "not started" where the run was interrupted
-    before it.
+    Raises:
+        AnyirError: as :func:`anyir.picture.encode`, with the file's name.
     """
-    summary = summarise(plan, outcomes)
-    not_started = [Outcome(job.source, job.output) for job in plan.jobs[len(outcomes) :]]
-    settings = asdict(plan.settings)
-    settings["output"] = None if plan.settings.output is None else str(plan.settings.output)
-    return {
-        "totals": {
-            **asdict(summary),
-            "megapixels_per_second": summary.megapixels_per_second,
-            "interrupted": bool(not_started),
-        },
-        "settings": settings,
-        "pictures": [
-            *(_entry(outcome, outcome.status) for outcome in (*outcomes, *plan.failures)),
-            *(_entry(outcome, "not started") for outcome in not_started),
-        ],
-    }
+    try:
+        return encode(picture, SUFFIXES[path.suffix.lower()])
+    except AnyirError as error:
+        raise type(error)(f"{shown(path)}: {str(error).removeprefix(_UNNAMED)}") from error
 
 
-def _entry(outcome: Outcome, status: str) -> dict[str, Any]:
-    return {
-        "input": str(outcome.source),
-        "output": None if outcome.output is None else str(outcome.output),
-        "status": status,
-        "width": outcome.width,
-        "height": outcome.height,
-        "seconds": round(outcome.seconds, 4),
-        "held_back": None if outcome.held_back is None else round(outcome.held_back, 4),
-        "error": None if outcome.error is None else str(outcome.error),
-    }
+def _is_within(path: Path, folder: Path) -> bool:
+    """Whether what is read or written under this name lies in the folder, links followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))

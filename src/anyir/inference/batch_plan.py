@@ -3,8 +3,12 @@
 The rules, all applied before any picture is opened:
 
 - In a folder, only files with a known suffix count; hidden files, hidden folders and files already named
-  ``*.restored.*`` are passed over, and so is the output folder where it lies inside. A file given by name is
-  always tried. Nothing is restored twice in one run.
+  ``*.restored.*`` are passed over, and so is the output folder where it lies inside, and every result in the manifest
+  (:mod:`anyir.inference.manifest`) of an earlier run's output folder. A file given by name is always tried. Nothing is
+  restored twice in one run.
+- A path that is not there and has ``*``, ``?`` or ``[`` in it is a pattern, for shells that do not expand it and lists
+  too long for them; ``**`` stands for any folders. What it matches counts as found in the folder before its first
+  wildcard.
 - Without an output, the result is ``NAME.restored.EXT`` beside the original. With one, a folder's sub-folders
   are kept under it; where several folders are given, each gets a folder of its own name there.
 - Two inputs that would get one name keep their own suffixes in it: ``a.jpg`` and ``a.png`` written as PNG
@@ -12,25 +16,31 @@ The rules, all applied before any picture is opened:
 - A result never takes the place of an input, and of another file only if ``overwrite`` is set: an input whose
   result is there already is skipped, so that the same run started again goes on where it was stopped. Only where
   the user named that very file, or one half of a pair is there, is it a failure.
+- An output folder has a manifest: what it shows to be of a changed input, other weights or settings, or damaged, is
+  restored again. Beside the originals, and for one file that is given its result's name, there is none: there a result
+  that exists is done.
 - A path without pictures is a failure among others, and refuses the run where no picture is left.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from anyir.errors import AnyirError, UnreadablePicture, UsageError
-from anyir.picture import DEFAULT_SUFFIX, READABLE_SUFFIXES, SUFFIXES
+from anyir.errors import AnyirError, UsageError
+from anyir.inference.findings import Findings
+from anyir.inference.inputs import MARK, Input, Places, find_inputs
+from anyir.picture import DEFAULT_SUFFIX, SUFFIXES
 
 OutputFormat: TypeAlias = Literal["keep", "png", "jpeg", "webp", "tiff"]
 
-_MARK: Final = ".restored"
+_WORTH_A_WORD: Final = 0.01
+"""Share of a picture, held back by the guard, from which there is a warning."""
+
 _OTHER_PICTURES: Final = frozenset({".avif", ".bmp", ".gif", ".heic", ".jp2", ".jxl"})
 """Suffixes under which a folder is hardly meant, but one result in a format that anyir does not write."""
 
@@ -88,6 +98,8 @@ class Outcome:
         seconds: reading, restoring and writing.
         error: why there is no result; None if there is one.
         skipped: there was one already, and it was left as it is.
+        note: why it was left; empty where it is what would have been made.
+        findings: what changed; None where that is not known.
         held_back: share of the picture, from 0 to 1, in which the guard held the network back; None without a guard.
     """
 
@@ -98,6 +110,8 @@ class Outcome:
     seconds: float = 0.0
     error: AnyirError | None = None
     skipped: bool = False
+    note: str = ""
+    findings: Findings | None = None
     held_back: float | None = None
 
     @property
@@ -105,30 +119,30 @@ class Outcome:
         """What became of it, in one word."""
         return "failed" if self.error is not None else "skipped" if self.skipped else "restored"
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What somebody should know who goes on with the result."""
+        note = (self.note,) if self.note else ()
+        share = self.held_back or 0.0
+        held_back = (f"the guard held back {share:.0%} of it",) if share >= _WORTH_A_WORD else ()
+        return (*note, *held_back, *(() if self.findings is None else self.findings.warnings))
+
 
 @dataclass(frozen=True)
 class Plan:
-    """The pictures of one run, in the order in which they are restored, and the paths that gave none."""
+    """The pictures of one run, in the order in which they are restored, and the paths that gave none.
+
+    Attributes:
+        settings: what the user asked for.
+        jobs: the pictures.
+        failures: the paths.
+        folder: the output folder, which has a manifest; None where results lie beside the originals or in one file.
+    """
 
     settings: BatchSettings
     jobs: tuple[Job, ...]
     failures: tuple[Outcome, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Input:
-    source: Path
-    place: Path
-    """Where its result belongs under the output folder: sub-folders, and the input's own name."""
-
-
-@dataclass
-class _Search:
-    inputs: list[_Input] = field(default_factory=list)
-    failures: list[Outcome] = field(default_factory=list)
-
-    def fail(self, path: Path, error: AnyirError) -> None:
-        self.failures.append(Outcome(path, error=error))
+    folder: Path | None = None
 
 
 def plan(paths: Sequence[Path], settings: BatchSettings) -> Plan:
@@ -137,12 +151,13 @@ def plan(paths: Sequence[Path], settings: BatchSettings) -> Plan:
     Raises:
         UsageError: nothing to restore; an output that cannot be (a file for several pictures, a suffix
             against the format); a result that would replace an input; two results of one name.
+        OutputError: the manifest of an earlier run, in a folder that is searched or above it, cannot be read.
     """
     output_file = _output_file(paths, settings)
-    places = _Places()
-    search = _find(paths, settings, places)
+    places = Places()
+    search = find_inputs(paths, places, recursive=settings.recursive, output=settings.output)
     if not search.inputs:
-        raise UsageError("; ".join(str(failure.error) for failure in search.failures) or "no pictures given")
+        raise UsageError("; ".join(str(error) for _, error in search.failures) or "no pictures given")
     jobs = _name_outputs(search.inputs, settings, output_file, places)
     sources = {place for job in jobs for place in (places.of(job.source), places.behind(job.source))}
     for job in jobs:
@@ -151,7 +166,9 @@ def plan(paths: Sequence[Path], settings: BatchSettings) -> Plan:
                 raise UsageError(
                     f"{output}: the result would replace an input; choose another output, or none at all"
                 )
-    return Plan(settings, tuple(jobs), tuple(search.failures))
+    folder = None if output_file is not None else settings.output
+    failures = tuple(Outcome(path, error=error) for path, error in search.failures)
+    return Plan(settings, tuple(jobs), failures, folder)
 
 
 def _output_file(paths: Sequence[Path], settings: BatchSettings) -> Path | None:
@@ -175,102 +192,11 @@ def _output_file(paths: Sequence[Path], settings: BatchSettings) -> Path | None:
     return None
 
 
-class _Places:
-    """One string for all the ways to write where a file is.
-
-    What it learns about folders is remembered, for a million files lie in few of them.
-    """
-
-    def __init__(self) -> None:
-        self._real: dict[Path, str] = {}
-
-    def of(self, path: Path) -> str:
-        """The file of that name, be it a link to another."""
-        folder = path.parent
-        if folder not in self._real:
-            self._real[folder] = os.path.realpath(folder)
-        return self._comparable(os.path.join(self._real[folder], path.name))
-
-    def behind(self, path: Path) -> str:
-        """The file that is read or written under that name: links are followed."""
-        return self._comparable(os.path.realpath(path)) if os.path.islink(path) else self.of(path)
-
-    @staticmethod
-    def _comparable(place: str) -> str:
-        return place.casefold() if sys.platform in ("win32", "darwin") else place
-
-
-def _find(paths: Sequence[Path], settings: BatchSettings, places: _Places) -> _Search:
-    search = _Search()
-    several_folders = sum(os.path.isdir(path) for path in paths) > 1
-    for path in paths:
-        if os.path.isdir(path):
-            top = Path(path.resolve().name) if several_folders else Path()
-            _find_in_folder(path, top, settings, search)
-        elif os.path.isfile(path):
-            search.inputs.append(_Input(path, Path(path.name)))
-        elif os.path.lexists(path):
-            search.fail(path, UnreadablePicture(f"{path}: neither a file nor a folder; give a picture"))
-        else:
-            search.fail(path, UnreadablePicture(f"{path}: {_why_not(path)}; check the path"))
-    first_of = {places.of(found.source): found for found in reversed(search.inputs)}
-    search.inputs = [found for found in search.inputs if first_of[places.of(found.source)] is found]
-    return search
-
-
-def _why_not(path: Path) -> str:
-    """Why there is nothing to be seen under this name."""
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError) as error:  # a folder that may not be entered, a name too long
-        return getattr(error, "strerror", None) or str(error)
-    return "no such file or folder"
-
-
-def _find_in_folder(folder: Path, top: Path, settings: BatchSettings, search: _Search) -> None:
-    """Add the pictures of ``folder`` by name, each folder's files before its sub-folders."""
-    excluded = None if settings.output is None else os.path.realpath(settings.output)
-    before = len(search.inputs), len(search.failures)
-
-    def unreadable(error: OSError) -> None:
-        reason = error.strerror or error
-        search.fail(
-            Path(error.filename), UnreadablePicture(f"{error.filename}: cannot look inside: {reason}")
-        )
-
-    for here, subfolders, names in os.walk(folder, onerror=unreadable):
-        place = Path(here)
-        subfolders[:] = sorted(
-            name
-            for name in (subfolders if settings.recursive else ())
-            if not name.startswith(".") and os.path.realpath(place / name) != excluded
-        )
-        for name in sorted(names):
-            source = place / name
-            if _is_picture_name(name) and (os.path.isfile(source) or not os.path.exists(source)):
-                search.inputs.append(_Input(source, top / source.relative_to(folder)))
-    if (len(search.inputs), len(search.failures)) == before:
-        where = (
-            "or its sub-folders"
-            if settings.recursive
-            else "itself; add --recursive to search its sub-folders"
-        )
-        suffixes = " ".join(sorted(READABLE_SUFFIXES))
-        search.fail(folder, UsageError(f"{folder}: no pictures ({suffixes}) in this folder {where}"))
-
-
-def _is_picture_name(name: str) -> bool:
-    path = Path(name)
-    return path.suffix.lower() in READABLE_SUFFIXES and not name.startswith(".") and f"{_MARK}." not in name
-
-
 def _name_outputs(
-    inputs: Sequence[_Input],
+    inputs: Sequence[Input],
     settings: BatchSettings,
     output_file: Path | None,
-    places: _Places,
+    places: Places,
 ) -> list[Job]:
     first = jobs = [_job(found, settings, output_file, keep_suffix=False) for found in inputs]
     keeping: set[int] = set()
@@ -290,7 +216,7 @@ def _name_outputs(
     return jobs
 
 
-def _clashing(jobs: Sequence[Job], places: _Places) -> set[int]:
+def _clashing(jobs: Sequence[Job], places: Places) -> set[int]:
     """The jobs that would write a file which another one writes too."""
     claims = Counter(places.behind(output) for job in jobs for output in job.outputs)
     if len(claims) == claims.total():
@@ -300,7 +226,7 @@ def _clashing(jobs: Sequence[Job], places: _Places) -> set[int]:
     }
 
 
-def _first_clash(jobs: Sequence[Job], places: _Places) -> tuple[Path, Path]:
+def _first_clash(jobs: Sequence[Job], places: Places) -> tuple[Path, Path]:
     """Two inputs, out of jobs that all clash, whose results would be one file."""
     claimed: dict[str, Job] = {}
     for job in jobs:
@@ -311,7 +237,7 @@ def _first_clash(jobs: Sequence[Job], places: _Places) -> tuple[Path, Path]:
     raise AssertionError("no two of these jobs write the same file")
 
 
-def _job(found: _Input, settings: BatchSettings, output_file: Path | None, *, keep_suffix: bool) -> Job:
+def _job(found: Input, settings: BatchSettings, output_file: Path | None, *, keep_suffix: bool) -> Job:
     source = found.source
     own_format = SUFFIXES.get(source.suffix.lower())
     wanted = (own_format or "png") if settings.format == "keep" else settings.format
@@ -320,7 +246,7 @@ def _job(found: _Input, settings: BatchSettings, output_file: Path | None, *, ke
     if output_file is not None:
         output = output_file
     elif settings.output is None:
-        output = source.with_name(f"{stem}{_MARK}{suffix}")
+        output = source.with_name(f"{stem}{MARK}{suffix}")
     else:
         output = settings.output / found.place.with_name(f"{stem}{suffix}")
     comparison = output.with_name(f"{output.stem}.compare{output.suffix}") if settings.side_by_side else None

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from anyir.errors import WeightsDamaged, WeightsNotFound
+from anyir.files import sha256_of
 
 DEFAULT: Final = "default"
 """Stands for the default model wherever weights are named."""
@@ -83,13 +84,9 @@ class WeightsFile:
         if self.facts is not None and self.facts.sha256 is not None:
             return self.facts.sha256  # checked when the weights were found
         try:
-            with self.path.open("rb") as file:
-                digest = hashlib.sha256()
-                while block := file.read(1 << 20):
-                    digest.update(block)
+            return sha256_of(self.path)
         except OSError as error:
             raise WeightsNotFound(f"{self.path} cannot be read ({error.strerror}); check the file") from error
-        return digest.hexdigest()
 
 
 def weights_folder() -> Path:

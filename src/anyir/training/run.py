@@ -14,7 +14,7 @@ import torch
 from anyir._version import __version__
 from anyir.data.catalogue import Row
 from anyir.errors import OutputError, WeightsError
-from anyir.files import TEMPORARY, cannot_write, make_folder, write_atomically
+from anyir.files import cannot_write, make_folder, remove_leftovers, write_atomically
 from anyir.model.checkpoint import load_checkpoint, save_checkpoint
 from anyir.model.config import network_config
 from anyir.settings import to_mapping
@@ -72,8 +72,7 @@ class RunFolder:
         """
         self.refuse_another(resume=resume)
         make_folder(self.path)
-        for leftover in self.path.glob(TEMPORARY):  # of a process that was killed while it wrote
-            leftover.unlink(missing_ok=True)
+        remove_leftovers(self.path)
         if not self.has_state:
             text = json.dumps(to_mapping(self.recipe), indent=2) + "\n"
             write_atomically(self.path / RECIPE_FILE, text.encode())
