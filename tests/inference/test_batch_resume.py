@@ -79,7 +79,13 @@ def test_a_line_says_what_the_result_was_made_of_and_with(folder, restore, out):
     restore(given, strength=0.5)
     (entry,) = Manifest(out / NAME).entries([out / "a.png"])
     assert entry.source == str(given / "a.png")
-    assert dict(entry.settings) == {"strength": 0.5, "tile": "auto", "overlap": 32, "guard": True, "strip_metadata": False}
+    assert dict(entry.settings) == {
+        "strength": 0.5,
+        "tile": "auto",
+        "overlap": 32,
+        "guard": True,
+        "strip_metadata": False,
+    }
     assert (entry.weights, entry.weights_sha256) == ("FunctionEngine", None)
     assert entry.findings.change.largest == 13
 
