@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -72,3 +74,21 @@ def make_exif() -> Callable[..., bytes]:
         return blob
 
     return make
+
+
+@pytest.fixture
+def peak_memory_of_reading():
+    """peak_memory_of_reading(path) → MiB by which reading a file raises the peak memory of a process of its own."""
+    if sys.platform != "linux":
+        pytest.skip("peak memory is read from /proc")
+
+    def measure(path):
+        code = (
+            "import re; from anyir.picture import read\n"
+            "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) / 1024\n"
+            f"before = peak(); picture = read({str(path)!r}); print(peak() - before)"
+        )
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        return float(out.stdout)
+
+    return measure

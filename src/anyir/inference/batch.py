@@ -24,8 +24,6 @@ from anyir.inference.standing import Making, hash_input, standing
 from anyir.inference.tiles import Progress
 from anyir.picture import SUFFIXES, Picture, encode, read, side_by_side
 
-_UNNAMED = "the picture: "
-
 OnProgress: TypeAlias = Callable[[Job, int, int], None]
 
 
@@ -230,15 +228,8 @@ def _with_facts(outcome: Outcome, facts: _Restored | Entry) -> Outcome:
 
 
 def _encode(picture: Picture, path: Path) -> bytes:
-    """A picture as the bytes of a file of this name.
-
-    Raises:
-        AnyirError: as :func:`anyir.picture.encode`, with the file's name.
-    """
-    try:
-        return encode(picture, SUFFIXES[path.suffix.lower()])
-    except AnyirError as error:
-        raise type(error)(f"{shown(path)}: {str(error).removeprefix(_UNNAMED)}") from error
+    """A picture as the bytes of a file of this name."""
+    return encode(picture, SUFFIXES[path.suffix.lower()], name=shown(path))
 
 
 def _is_within(path: Path, folder: Path) -> bool:

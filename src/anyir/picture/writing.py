@@ -34,8 +34,8 @@ _LUMA: Final = (
 )  # ITU-R 601-2 in 65536ths, as Pillow has it for 8 bits: grey stays exact
 
 
-def encode(picture: Picture, format: str | None = None) -> bytes:
-    """A picture as the bytes of a file, by default in the format it was read from.
+def encode(picture: Picture, format: str | None = None, *, name: str = "the picture") -> bytes:
+    """A picture as the bytes of a file, by default in the format it was read from; errors call it ``name``.
 
     JPEG to JPEG keeps colour subsampling and the quantisation tables, but for steps coarser than quality 90 has:
     those would put back the very artefacts that were restored. Anything else to JPEG is quality 95, 4:4:4.
@@ -46,7 +46,7 @@ def encode(picture: Picture, format: str | None = None) -> bytes:
         UnsupportedPicture: the format cannot hold the picture: transparency, 16 bits, size, a grey profile.
         OutputError: an unknown format, or metadata that the format cannot carry.
     """
-    return _encode(picture, picture.format if format is None else format, "the picture")
+    return _encode(picture, picture.format if format is None else format, name)
 
 
 def write(picture: Picture, path: Path | str, *, overwrite: bool = False) -> None:
