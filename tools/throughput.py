@@ -25,7 +25,7 @@ from typing import Any, Final
 import torch
 
 from anyir.errors import AnyirError
-from anyir.evaluation.cost import machine
+from anyir.evaluation.machine import machine
 from anyir.files import make_folder, write_atomically
 from anyir.training.distributed import Processes
 from anyir.training.loop import choose_device, device_name

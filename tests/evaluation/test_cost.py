@@ -1,13 +1,9 @@
-from pathlib import Path
-
 import pytest
 
-from anyir.evaluation import cost
-from anyir.evaluation.cost import complexity_table, cost_tables, machine, machine_line, times_table
+from anyir.evaluation.cost import complexity_table, cost_tables, machine_line, times_table
 from anyir.evaluation.published import COMPLEXITY
 from anyir.evaluation.results import EvaluatedModel
 from anyir.evaluation.tables import to_markdown
-from anyir.inference import usable_cores
 
 MODEL = EvaluatedModel(993_699, 3_129_778_176, "recipe x", 2_941_759, 71_540_736)
 SETTINGS = {
@@ -103,12 +99,3 @@ def test_the_degraded_input_costs_nothing_and_has_no_row(make_results, make_set)
 )
 def test_a_machine_that_was_not_recorded_is_not_guessed(make_results, settings, line):
     assert machine_line(make_results(settings=settings)) == line
-
-
-def test_the_machine_is_named(tmp_path, monkeypatch):
-    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Abacus 3\nmodel name\t: Other\n")
-    monkeypatch.setattr(cost, "_CPU_INFO", tmp_path / "cpuinfo")
-    assert machine() == {"processor": "Abacus 3", "cores": usable_cores()}
-    monkeypatch.setattr(cost, "_CPU_INFO", Path("/nowhere"))
-    monkeypatch.setattr(cost.platform, "processor", lambda: "")
-    assert machine()["processor"] is None

@@ -25,13 +25,13 @@ def test_a_network_that_does_not_run_has_no_figure(tmp_path):
 
 
 def test_a_peak_from_before_the_engine_says_nothing_of_it(make_onnx, monkeypatch):
-    monkeypatch.setattr(peak_memory, "_status_bytes", {"VmRSS": 5, "VmHWM": 9}.__getitem__)
-    monkeypatch.setattr(peak_memory, "_forget_peak", lambda: None)
+    monkeypatch.setattr(peak_memory, "status_bytes", {"VmRSS": 5, "VmHWM": 9}.__getitem__)
+    monkeypatch.setattr(peak_memory, "forget_peak", lambda: None)
     assert measure_here(make_onnx(1)) is None
 
 
 def test_a_system_without_proc_has_no_figure(make_onnx, tmp_path, monkeypatch):
-    monkeypatch.setattr(peak_memory, "_STATUS", tmp_path / "status")
+    monkeypatch.setattr(peak_memory, "STATUS", tmp_path / "status")
     assert peak_memory_bytes(make_onnx(1)) is None
 
 
@@ -42,7 +42,7 @@ def test_a_missing_file_is_an_error_where_it_is_measured(tmp_path):
 
 def test_a_line_of_the_status_is_in_kibibytes(tmp_path, monkeypatch):
     (tmp_path / "status").write_text("VmPeak:\t 9 kB\nVmHWM:\t   12 kB\n")
-    monkeypatch.setattr(peak_memory, "_STATUS", tmp_path / "status")
-    assert peak_memory._status_bytes("VmHWM") == 12_288
+    monkeypatch.setattr(peak_memory, "STATUS", tmp_path / "status")
+    assert peak_memory.status_bytes("VmHWM") == 12_288
     with pytest.raises(ValueError, match="has no VmRSS"):
-        peak_memory._status_bytes("VmRSS")
+        peak_memory.status_bytes("VmRSS")

@@ -16,6 +16,7 @@ import typer
 
 from anyir._version import __version__
 from anyir.apps.ablation import ablation
+from anyir.apps.benchmark import benchmark
 from anyir.apps.compare import compare
 from anyir.apps.console import INTERRUPTED, Interrupted, complain
 from anyir.apps.data import data
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (restore, compare, info, degrade, train, ablation, evaluate, export):
+for _command in (restore, compare, info, degrade, train, ablation, evaluate, benchmark, export):
     app.command()(_command)
 app.add_typer(data)
 

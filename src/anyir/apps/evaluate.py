@@ -149,7 +149,7 @@ def _begin(
     model: Contender, command: str, chosen: Mapping[str, Any], protocol: Protocol, found: Found
 ) -> Results:
     """Results without any yet: everything that decides them."""
-    from anyir.evaluation.cost import machine
+    from anyir.evaluation.machine import machine
     from anyir.evaluation.protocol import conventions
     from anyir.evaluation.results import Results, library_versions
 

@@ -14,6 +14,8 @@ Needs scikit-image (``pip install 'anyir[train]'``), not PyTorch. Pictures are r
 - ``tables``: a table of methods as Markdown, CSV and JSON.
 - ``comparison``, ``cost``: such tables of results beside the published ones, of quality and of size, memory and time.
 - ``models``, ``peak_memory``: what those tables say of a model, and the measuring of its memory.
+- ``benchmark``, ``benchmark_report``, ``benchmark_figure``: speed and memory of several ways to run a network, measured
+  in processes of their own (``benchmark_worker``); ``machine``: what they ran on. These need neither of the two.
 - ``stats_figure``: the training samples of a recipe as a figure.
 - ``gain_figure``, ``size_figure``, ``panels_figure``: results as figures (these need matplotlib too); ``panels``:
   which pictures the last shows, and which parts of them.

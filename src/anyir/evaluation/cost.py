@@ -6,9 +6,7 @@ them on one machine and give the results of all of them here.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from anyir.evaluation.comparison import is_whole, row_names
@@ -17,9 +15,6 @@ from anyir.evaluation.published import COMPLEXITY, COMPLEXITY_SOURCE, TIMES, TIM
 from anyir.evaluation.results import EvaluatedModel, Results, SetResult
 from anyir.evaluation.sets import SETS
 from anyir.evaluation.tables import Column, Row, Table
-from anyir.inference import usable_cores
-
-_CPU_INFO: Final = Path("/proc/cpuinfo")
 
 _ELSEWHERE: Final = (
     "Measured elsewhere, on other hardware (an A100 GPU): memory and time are not to be compared with ours."
@@ -117,11 +112,6 @@ def times_table(results: Sequence[Results]) -> Table:
     )
 
 
-def machine() -> dict[str, str | int | None]:
-    """The machine that this runs on, for :attr:`Results.settings`: "processor" and "cores" that may be used."""
-    return {"processor": _processor(), "cores": usable_cores()}
-
-
 def machine_line(results: Results) -> str:
     """Where results were measured: processor, threads, provider, tile and guard, as far as they are known."""
     settings = results.settings
@@ -171,13 +161,3 @@ def _part_notes(results: Results) -> list[str]:
         if len(each.images) != each.expected
     ]
     return [f"Parts of sets, which have no figure: {'; '.join(parts)}."] if parts else []
-
-
-def _processor() -> str | None:
-    """Its name; None where the system does not tell."""
-    try:
-        lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:  # not Linux
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), "") or platform.processor() or None

@@ -18,7 +18,7 @@ from typing import Final
 SIDE: Final = 224
 """Pixels, as in the paper's Table 4."""
 
-_STATUS: Final = Path("/proc/self/status")
+STATUS: Final = Path("/proc/self/status")
 _RESET: Final = Path("/proc/self/clear_refs")
 _TIME_LIMIT: Final = 600
 """Seconds. A network of the published kind takes a few on one core."""
@@ -34,7 +34,7 @@ def peak_memory_bytes(path: Path, threads: int | None = None) -> int | None:
     Returns:
         Bytes; None where it cannot be measured: not on Linux, or the network does not run at this size.
     """
-    if not _STATUS.is_file():
+    if not STATUS.is_file():
         return None
     command = [sys.executable, "-m", __name__, str(path), *([] if threads is None else [str(threads)])]
     try:
@@ -58,15 +58,15 @@ def measure_here(path: Path, threads: int | None = None) -> int | None:
 
     from anyir.inference.engine import OnnxEngine
 
-    _forget_peak()
-    before, peak_before = _status_bytes("VmRSS"), _status_bytes("VmHWM")
+    forget_peak()
+    before, peak_before = status_bytes("VmRSS"), status_bytes("VmHWM")
     engine = OnnxEngine(path, "cpu", threads)
     engine(np.random.default_rng(0).random((1, 3, SIDE, SIDE), dtype=np.float32))
-    peak = _status_bytes("VmHWM")
+    peak = status_bytes("VmHWM")
     return peak - before if peak > peak_before else None
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     """Set the peak to what is resident now, where the system lets us: importing may have taken more for a moment."""
     try:
         _RESET.write_text("5")
@@ -74,16 +74,16 @@ def _forget_peak() -> None:
         return
 
 
-def _status_bytes(key: str) -> int:
+def status_bytes(key: str) -> int:
     """A line of the process's status, such as ``VmHWM:     1936 kB``, whose kB are 1024 bytes.
 
     Raises:
         ValueError: there is no such line.
     """
-    for line in _STATUS.read_text().splitlines():
+    for line in STATUS.read_text().splitlines():
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024
-    raise ValueError(f"{_STATUS} has no {key}")
+    raise ValueError(f"{STATUS} has no {key}")
 
 
 if __name__ == "__main__":

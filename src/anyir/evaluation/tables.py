@@ -118,12 +118,12 @@ def to_markdown(table: Table) -> str:
         if row.intervals:
             lines.append(["↳ 95 % interval", *(_interval(table, row, places) for _, places in groups)])
     paragraphs = (
-        f"## {_escaped(table.title)}",
+        f"## {escaped(table.title)}",
         "\n".join(aligned(lines)),
-        *(f"<sup>{number}</sup> {_escaped(note)}" for number, note in enumerate(notes, 1)),
-        f"Published: {_escaped(table.source)}.",
+        *(f"<sup>{number}</sup> {escaped(note)}" for number, note in enumerate(notes, 1)),
+        f"Published: {escaped(table.source)}.",
         *([RANKING] if marks else []),
-        *(_escaped(note) for note in table.notes),
+        *(escaped(note) for note in table.notes),
     )
     return "\n\n".join(paragraphs) + "\n"
 
@@ -180,13 +180,13 @@ def to_json(table: Table) -> str:
 def _groups(columns: Sequence[Column]) -> Iterator[tuple[str, list[int]]]:
     """The columns of Markdown: a title, and the places of the columns that share it."""
     for title, group in groupby(range(len(columns)), key=lambda place: columns[place].title):
-        yield _escaped(title), list(group)
+        yield escaped(title), list(group)
 
 
 def _method(row: Row, notes: Sequence[str]) -> str:
     numbers = ", ".join(str(notes.index(note) + 1) for note in row.notes)
     measured = ", measured" if row.origin == "measured" else ""
-    return f"{_escaped(row.method)}{measured}{f' <sup>{numbers}</sup>' if numbers else ''}"
+    return f"{escaped(row.method)}{measured}{f' <sup>{numbers}</sup>' if numbers else ''}"
 
 
 def _cell(table: Table, row: Row, places: Sequence[int], marks: Sequence[Mark | None]) -> str:
@@ -234,6 +234,6 @@ def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (padded[0], rule, *padded[1:])]
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """A name from anywhere: it can neither end a cell or a line nor be taken for HTML."""
     return shown(text).replace("|", "\\|").replace("<", "&lt;")
