@@ -13,7 +13,8 @@ from anyir.errors import ShapeMismatch, UsageError
 from anyir.picture.types import Picture
 
 AMPLIFY: Final = 4.0
-"""Default amplification: noise that is just visible stands out, and strong noise is hardly clipped yet."""
+"""Default amplification: a change of a few grey levels, which the eye hardly sees, stands out; taking away rain or haze
+is clipped in few places."""
 
 UNCHANGED: Final = 128
 """Grey level of a difference of zero."""
