@@ -7,11 +7,11 @@ import pytest
 from anyir.errors import EngineUnavailable, OutputError, UnreadablePicture, UsageError
 from anyir.files import write_atomically
 from anyir.inference import Restorer
-from anyir.inference.batch import compare_pictures, run
+from anyir.inference.batch import run
 from anyir.inference.batch_plan import BatchSettings, plan
 from anyir.inference.batch_report import report, summarise
 from anyir.inference.manifest import NAME
-from anyir.picture import Picture, read, write_image
+from anyir.picture import compare_pictures, read, write_image
 
 
 def planned(paths, **settings):
@@ -297,15 +297,26 @@ def test_overwrite_replaces_a_result(folder, brighten, tmp_path):
     assert read(tmp_path / "out" / "a.png").width == 12
 
 
-def test_side_by_side_shows_before_on_the_left(folder, brighten):
+def test_side_by_side_shows_before_after_and_difference(folder, brighten):
     given = folder("a.png")
     made = plan([given], BatchSettings(side_by_side=True))
     assert [outcome.error for outcome in run(made, brighten)] == [None]
     assert tree(given) == ["a.png", "a.restored.compare.png", "a.restored.png"]
-    both = read(given / "a.restored.compare.png").pixels
-    assert both.shape == (10, 24, 3)
-    assert np.unique(both[:, :12]).tolist() == [25]
-    assert np.unique(both[:, 12:]).tolist() == [50]  # 25 + 25.5, to the nearest even
+    expected = compare_pictures(read(given / "a.png"), read(given / "a.restored.png"))
+    compared = read(given / "a.restored.compare.png")
+    np.testing.assert_array_equal(compared.pixels, expected.pixels)
+    levels = compared.pixels[-17:, :, 1]  # below the legends
+    assert [np.count_nonzero(levels == value) for value in (25, 50, 128 + 4 * 25)] == [120] * 3
+
+
+def test_a_comparison_is_laid_out_for_the_format_of_the_results(folder, brighten, monkeypatch):
+    given = folder("a.png")
+    monkeypatch.setattr("anyir.picture.compare.MAX_SIDE", {"webp": 500})
+    for format, stacked in (("png", False), ("webp", True)):
+        made = plan([given], BatchSettings(side_by_side=True, format=format, overwrite=True))
+        assert [outcome.error for outcome in run(made, brighten)] == [None]
+        compared = read(given / f"a.restored.compare.{format}")
+        assert (compared.width < 500) is stacked
 
 
 def test_a_comparison_is_not_left_behind_without_its_result(folder, brighten, monkeypatch):
@@ -414,13 +425,3 @@ def test_summary_and_report_count_every_input_once(folder, brighten, tmp_path):
     summary = summarise(made, again)
     assert (summary.restored, summary.skipped, summary.failed, summary.megapixels) == (0, 1, 2, 0)
     assert report(made, again)["pictures"][0]["status"] == "skipped"
-
-
-def test_comparison_keeps_transparency_and_is_grey_only_if_both_are():
-    alpha = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    before = Picture(np.zeros((2, 3, 3), np.uint8), alpha, grey=True)
-    after = Picture(np.full((2, 3, 3), 9, np.uint8), alpha)
-    both = compare_pictures(before, after)
-    assert both.alpha is not None
-    assert both.alpha.tolist() == [[0, 1, 2, 0, 1, 2], [3, 4, 5, 3, 4, 5]]
-    assert not both.grey

@@ -112,6 +112,20 @@ def test_untouched_tiles_give_the_picture_back(height, width, noise):
     np.testing.assert_allclose(result, image, atol=1e-6)
 
 
+@pytest.mark.parametrize(("height", "width"), [(645, 1031), pytest.param(4097, 4099, marks=pytest.mark.slow)])
+def test_untouched_tiles_give_a_large_picture_back(height, width, noise):
+    """Tiles as they are by default; compared band by band, as the larger one is 200 MB."""
+    image = noise((height, width, 3), np.float32)
+    plan = plan_tiles(height, width)
+    assert plan.count > 1
+    next_row = 0
+    for rows, band in restore_bands(image, plan, copy_tile):
+        assert rows.start == next_row
+        np.testing.assert_allclose(band, image[rows].transpose(2, 0, 1), rtol=0, atol=1e-6)
+        next_row = rows.stop
+    assert next_row == height
+
+
 def test_a_whole_picture_is_one_tile_whatever_its_size():
     plan = plan_whole(3001, 5)
     assert plan.count == 1

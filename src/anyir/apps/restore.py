@@ -69,7 +69,8 @@ def restore(
     weights: Annotated[str, typer.Option(metavar="NAME|FILE", help="See: anyir info")] = "default",
     format: Annotated[Format, typer.Option(help="Of the results; keep: as each input.")] = Format.KEEP,
     side_by_side: Annotated[
-        bool, typer.Option("--side-by-side", help="Also write before|after as NAME.compare.EXT.")
+        bool,
+        typer.Option("--side-by-side", help="Also write before, after and difference as NAME.compare.EXT."),
     ] = False,
     report: Annotated[
         Path | None,

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-
 from anyir.errors import AnyirError, OutputError, shown
 from anyir.files import make_folder, remove_leftovers, write_atomically
 from anyir.inference.background import interruptibly
@@ -22,7 +20,7 @@ from anyir.inference.provenance import with_note
 from anyir.inference.restorer import Restorer
 from anyir.inference.standing import Making, hash_input, standing
 from anyir.inference.tiles import Progress
-from anyir.picture import SUFFIXES, Picture, encode, read, side_by_side
+from anyir.picture import SUFFIXES, Picture, compare_pictures, encode, read
 
 OnProgress: TypeAlias = Callable[[Job, int, int], None]
 
@@ -165,7 +163,8 @@ class _Work:
         )
         files: dict[Path, bytes] = {}
         if job.comparison is not None:
-            files[job.comparison] = _encode(compare_pictures(degraded, restored), job.comparison)
+            compared = compare_pictures(degraded, restored, format=_format_of(job.comparison))
+            files[job.comparison] = _encode(compared, job.comparison)
         files[job.output] = _encode(with_note(restored, self.restorer, settings.strength), job.output)
         findings = find(degraded.pixels, restored.pixels)
         return _Restored(
@@ -202,21 +201,6 @@ class _Work:
             raise
 
 
-def compare_pictures(before: Picture, after: Picture) -> Picture:
-    """Before on the left, after on the right, in the format and with the metadata of ``before``.
-
-    Raises:
-        ShapeMismatch: if they differ in size or depth.
-    """
-    alpha = (
-        None
-        if before.alpha is None or after.alpha is None
-        else np.concatenate((before.alpha, after.alpha), axis=1)
-    )
-    pixels = side_by_side(before.pixels, after.pixels)
-    return replace(before, pixels=pixels, alpha=alpha, grey=before.grey and after.grey)
-
-
 def _with_facts(outcome: Outcome, facts: _Restored | Entry) -> Outcome:
     return replace(
         outcome,
@@ -229,7 +213,11 @@ def _with_facts(outcome: Outcome, facts: _Restored | Entry) -> Outcome:
 
 def _encode(picture: Picture, path: Path) -> bytes:
     """A picture as the bytes of a file of this name."""
-    return encode(picture, SUFFIXES[path.suffix.lower()], name=shown(path))
+    return encode(picture, _format_of(path), name=shown(path))
+
+
+def _format_of(path: Path) -> str:
+    return SUFFIXES[path.suffix.lower()]
 
 
 def _is_within(path: Path, folder: Path) -> bool:

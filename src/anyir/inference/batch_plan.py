@@ -54,7 +54,7 @@ class BatchSettings:
         recursive: look into the sub-folders of folders too.
         format: of the results; "keep" keeps the input's suffix (PNG where that names no known format).
         strength: 0 (the input as it is) to 1 (restored fully).
-        side_by_side: also write before|after as ``NAME.compare.EXT`` beside each result.
+        side_by_side: also write before | after | difference as ``NAME.compare.EXT`` beside each result.
         overwrite: replace results that exist already.
         strip_metadata: leave EXIF and XMP out of the results.
     """

@@ -1,6 +1,7 @@
 """Picture files to arrays and back, with all that a picture carries. Only this room opens picture files."""
 
-from anyir.picture.compare import side_by_side
+from anyir.picture.compare import compare_pictures
+from anyir.picture.difference import AMPLIFY
 from anyir.picture.limits import (
     DATA_SUFFIXES,
     DEFAULT_SUFFIX,
@@ -15,6 +16,7 @@ from anyir.picture.writing import encode, write, write_image
 from anyir.picture.xmp import add_event
 
 __all__ = [
+    "AMPLIFY",
     "DATA_SUFFIXES",
     "DEFAULT_SUFFIX",
     "FORMATS",
@@ -25,12 +27,12 @@ __all__ = [
     "Picture",
     "Samples",
     "add_event",
+    "compare_pictures",
     "encode",
     "read",
     "read_image",
     "read_labels",
     "read_size",
-    "side_by_side",
     "write",
     "write_image",
 ]
