@@ -47,17 +47,20 @@ def test_what_a_command_raises_becomes_a_line_and_an_exit_code(anyir, monkeypatc
     assert anyir("restore", "x.png") == (code, "", line)
 
 
-def test_help_imports_nothing_heavy():
+@pytest.mark.parametrize("arguments", [["--help"], ["restore", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments):
     program = (
         "import sys\n"
         "from anyir.apps.cli import main\n"
         "try:\n"
-        "    main(['--help'])\n"
+        "    main(sys.argv[1:])\n"
         "except SystemExit:\n"
-        "    heavy = {'numpy', 'onnxruntime', 'PIL', 'torch', 'skimage', 'matplotlib'}\n"
+        "    heavy = {'numpy', 'onnxruntime', 'PIL', 'torch', 'skimage', 'matplotlib', 'rich', 'asyncio'}\n"
         "    print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60
+    )
     assert done.stderr == "[]\n"
 
 

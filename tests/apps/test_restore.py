@@ -51,7 +51,8 @@ def test_without_output_results_lie_beside_the_originals(anyir, weights, picture
     assert tree(pictures) == ["a.png", "a.restored.png", "b.jpg", "b.restored.jpg", "sub/c.webp"]
     assert np.unique(read(pictures / "a.restored.png").pixels).tolist() == [RESTORED]
     assert {path: path.read_bytes() for path in before} == before
-    lines = err.splitlines()
+    device, *lines = err.splitlines()
+    assert device.startswith("device cpu: this ONNX Runtime has no ")
     assert lines[0].startswith(f"1/2 {pictures / 'a.png'} -> {pictures / 'a.restored.png'} (32x24, ")
     assert re.fullmatch(
         r"2 pictures restored: \d+\.\d s, \d+\.\d\d megapixels/s, CPUExecutionProvider, weights tiny",
@@ -202,7 +203,7 @@ def test_a_second_run_does_not_restore_again(anyir, weights, pictures):
     first = (pictures / "a.restored.png").stat()
     code, _, err = anyir("restore", pictures, "--weights", weights)
     assert code == 0
-    a, b, summary = err.splitlines()
+    _, a, b, summary = err.splitlines()
     assert a == f"1/2 {pictures / 'a.png'} skipped: {pictures / 'a.restored.png'} exists"
     assert b.startswith("2/2 ")
     assert summary.startswith("0 pictures restored, 2 skipped (already there): ")
@@ -232,7 +233,7 @@ def test_a_file_name_cannot_break_the_line_or_the_terminal(anyir, weights, tmp_p
     (tmp_path / "a\n\x1b[31mb.png").write_bytes(b"")
     code, _, err = anyir("restore", tmp_path, "--weights", weights)
     assert code == 1
-    assert len(err.splitlines()) == 3  # its own, its failure, the summary
+    assert len(err.splitlines()) == 4  # the device, its own, its failure, the summary
     assert "\x1b" not in err
 
 
@@ -252,6 +253,8 @@ def test_ctrl_c_exits_130_with_whole_files_only_and_the_same_command_goes_on(wei
         weights,
         "--tile",
         64,
+        "--device",
+        "cpu",
         "--report",
         report,
     ]

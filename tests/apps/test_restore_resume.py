@@ -65,7 +65,8 @@ def test_ctrl_c_is_heard_while_the_network_computes(endless_weights, start, tmp_
     given.mkdir()
     (given / "a.png").write_bytes(b"")  # its line says that the work has begun
     write_image(np.full((256, 256, 3), 100, np.uint8), given / "b.png")
-    process = start("restore", given, "-o", out, "--weights", endless_weights, "--no-guard", "--threads", 1)
+    options = ("--no-guard", "--threads", 1, "--device", "cpu")
+    process = start("restore", given, "-o", out, "--weights", endless_weights, *options)
     assert process.stderr.readline().startswith("1/2 ")
     time.sleep(0.5)
     assert process.poll() is None
@@ -110,7 +111,8 @@ def kill_again_and_again(start, weights, tmp_path, *, pictures, side, kills, lon
     noise_pictures(given, pictures, side)
 
     def command(output):
-        return ("restore", given, "-o", output, "--weights", weights, "--tile", 64, "--threads", 1)
+        options = ("--tile", 64, "--threads", 1, "--device", "cpu")
+        return ("restore", given, "-o", output, "--weights", weights, *options)
 
     assert start(*command(whole)).wait(timeout=120) == 0
     expected, expected_lines = results(whole), lines(whole)

@@ -1,19 +1,16 @@
+import hashlib
 import os
 import subprocess
 import sys
 
 import numpy as np
-import onnxruntime
 import pytest
 from onnx import TensorProto
 
 from anyir.errors import EngineUnavailable, UsageError, WeightsDamaged, WeightsNotFound
 from anyir.inference import OnnxEngine, engine, usable_cores
 
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-needs_cpu_build = pytest.mark.skipif(
-    CUDA in onnxruntime.get_available_providers(), reason="this ONNX Runtime has CUDA"
-)
+CPU = "CPUExecutionProvider"
 
 
 def test_it_runs_the_model_and_says_on_what(add_model):
@@ -22,6 +19,15 @@ def test_it_runs_the_model_and_says_on_what(add_model):
     for shape in ((1, 3, 16, 24), (2, 3, 64, 8)):
         batch = np.random.default_rng(1).random(shape, np.float32)
         np.testing.assert_allclose(run(batch), batch + 0.5, atol=1e-7)
+
+
+def test_it_names_its_weights_until_they_are_gone(add_model):
+    path = add_model(0.5)
+    run = OnnxEngine(path, device="cpu")
+    assert run.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    path.unlink()
+    with pytest.raises(WeightsNotFound, match=r"add\.onnx cannot be read"):
+        _ = run.sha256
 
 
 def test_the_header_is_read(add_model):
@@ -87,49 +93,6 @@ def test_a_failing_run_is_one_line_with_a_remedy(failing_model):
 def test_impossible_options_are_refused(options, message, add_model):
     with pytest.raises(UsageError, match=message):
         OnnxEngine(add_model(0.0), **options)
-
-
-@needs_cpu_build
-def test_cuda_is_never_replaced_silently(add_model):
-    with pytest.raises(EngineUnavailable, match=r"'cuda' is not available: .*onnxruntime-gpu"):
-        OnnxEngine(add_model(0.0), device="cuda")
-    assert OnnxEngine(add_model(0.0), device="auto").provider == CPU
-
-
-@needs_cpu_build
-def test_cuda_that_is_announced_but_lost_is_noticed(add_model, monkeypatch):
-    """What a build with CUDA does on a machine without its libraries: the session is made, on the CPU."""
-    real = onnxruntime.InferenceSession
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
-    monkeypatch.setattr(
-        onnxruntime,
-        "InferenceSession",
-        lambda *args, providers, **options: real(*args, providers=[CPU], **options),
-    )
-    with pytest.raises(EngineUnavailable, match="could not load its CUDA libraries"):
-        OnnxEngine(add_model(0.0), device="cuda")
-    assert OnnxEngine(add_model(0.0), device="auto").provider == CPU
-
-
-@needs_cpu_build
-def test_cuda_that_fails_to_start_is_told_from_a_damaged_file(add_model, monkeypatch):
-    real = onnxruntime.InferenceSession
-
-    def session(*args, providers, **options):
-        assert options["enable_fallback"] == 0  # else a failing run would print, and go on elsewhere
-        if CUDA in providers:
-            raise RuntimeError("CUDA failure 100:\n no device")
-        return real(*args, providers=providers, **options)
-
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
-    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    path = add_model(0.0)
-    with pytest.raises(EngineUnavailable, match="CUDA failure 100: no device"):
-        OnnxEngine(path, device="cuda")
-    assert OnnxEngine(path, device="auto").provider == CPU
-    path.write_bytes(b"damaged")
-    with pytest.raises(WeightsDamaged):
-        OnnxEngine(path, device="cuda")
 
 
 def test_an_onnx_runtime_that_cannot_be_loaded_is_explained(add_model, monkeypatch):

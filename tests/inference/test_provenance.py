@@ -13,13 +13,16 @@ from anyir.picture import Metadata, Picture
 PICTURE = Picture(np.zeros((2, 2, 3), np.uint8), metadata=Metadata(icc=b"profile"))
 
 
-def test_the_note_names_version_weights_hash_and_strength(add_model):
+def test_the_note_names_version_weights_hash_strength_and_engine(add_model):
     path = add_model(0.1)
     restorer = Restorer(path, device="cpu")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     noted = with_note(PICTURE, restorer, 0.5)
     assert noted.metadata.xmp is not None
-    assert f'"weights=add; sha256={sha256}; strength=0.5"'.encode() in noted.metadata.xmp
+    assert (
+        f'"weights=add; sha256={sha256}; strength=0.5; engine=CPUExecutionProvider"'.encode()
+        in noted.metadata.xmp
+    )
     assert f'"anyir {__version__}"'.encode() in noted.metadata.xmp
     assert noted.metadata.icc == b"profile" and noted.pixels is PICTURE.pixels
 
@@ -27,7 +30,9 @@ def test_the_note_names_version_weights_hash_and_strength(add_model):
 def test_an_engine_of_ones_own_has_no_hash(identity):
     restorer = Restorer(engine=identity)
     assert restorer.sha256 is None
-    assert b'"weights=FunctionEngine; strength=1"' in (with_note(PICTURE, restorer, 1).metadata.xmp or b"")
+    assert b'"weights=FunctionEngine; strength=1; engine=TestProvider"' in (
+        with_note(PICTURE, restorer, 1).metadata.xmp or b""
+    )
 
 
 def test_where_nothing_was_done_nothing_is_noted(identity):

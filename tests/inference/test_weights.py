@@ -96,10 +96,12 @@ def test_a_missing_file_is_named(tmp_path):
         resolve(tmp_path)
 
 
-def test_a_checkpoint_is_to_be_exported_first(tmp_path):
+def test_a_checkpoint_is_for_pytorch_or_to_be_exported(tmp_path):
     path = tmp_path / "last.safetensors"
     path.write_bytes(b"")
-    with pytest.raises(WeightsDamaged, match=r"export it first: anyir export .* -o last\.onnx"):
+    with pytest.raises(
+        WeightsDamaged, match=r"--engine torch\), or export it: anyir export .* -o last\.onnx"
+    ):
         resolve(path)
 
 

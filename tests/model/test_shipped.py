@@ -1,10 +1,15 @@
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from anyir.inference import load_facts
+from anyir.inference import OnnxEngine, load_facts
 from anyir.inference.weights import weights_folder
 from anyir.model import build_network, load_checkpoint
 from anyir.model.checkpoint import find_checkpoint
-from anyir.model.export import TOLERANCES, largest_difference
+from anyir.model.engine import TorchEngine
+from anyir.model.export import TOLERANCES, export_onnx, largest_difference
+from anyir.picture import read
 
 CHECKPOINTS = sorted(weights_folder().glob("*.safetensors"))
 
@@ -27,3 +32,23 @@ def test_the_checkpoint_and_the_packaged_file_are_the_same_weights(path):
 
 def test_a_shipped_checkpoint_is_found_by_its_name():
     assert find_checkpoint("anyir-s") == weights_folder() / "anyir-s.safetensors"
+
+
+@pytest.fixture(scope="module")
+def in_float32(tmp_path_factory):
+    """The shipped weights exported once more, with nothing rounded."""
+    path = tmp_path_factory.mktemp("exported") / "anyir-s.onnx"
+    export_onnx(load_checkpoint(find_checkpoint("anyir-s")), path, storage="fp32")
+    return path
+
+
+@pytest.mark.parametrize("sample", ["noise.png", "rain.jpg", "haze.jpg", "blur.jpg", "dark.png"])
+def test_both_engines_give_the_same_on_the_samples(sample, in_float32):
+    """The packaged file rounds the folded weights to float16 once more, so its results may differ by more."""
+    file = Path(__file__).resolve().parents[2] / "samples" / "degraded" / sample
+    corner = read(file).pixels[:96, :128].astype(np.float32) / 255
+    batch = np.ascontiguousarray(corner.transpose(2, 0, 1)[None])
+    by_torch = TorchEngine("anyir-s", "cpu", precision="float32")(batch)
+    assert np.abs(by_torch - batch).max() > 0.02  # else equality would say little
+    assert np.abs(OnnxEngine(in_float32, "cpu")(batch) - by_torch).max() <= 1e-4
+    assert np.abs(OnnxEngine(weights_folder() / "anyir-s.onnx", "cpu")(batch) - by_torch).max() <= 1e-3

@@ -7,17 +7,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
+from anyir.apps.engines import check_choices, engine_for, find_shipped_or_own
 from anyir.errors import UsageError
 
 if TYPE_CHECKING:
     from anyir.evaluation.protocol import Restore
     from anyir.evaluation.results import EvaluatedModel
-    from anyir.inference.engine import Device
+    from anyir.inference import Device
     from anyir.inference.tiles import TileSize
-
-ENGINES: Final = ("auto", "onnx", "torch")
+    from anyir.model.engine import TorchDevice
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Running:
     """How weights are run: the options of the command line.
 
     Attributes:
-        engine: one of :data:`ENGINES`; "auto" is PyTorch for a checkpoint and ONNX Runtime for all else.
-        device: "auto", "cpu" or "cuda".
+        engine: "onnx", "torch" or "auto", see :func:`anyir.apps.engines.engine_for`.
+        device: "auto" or a device of the engine's.
         tile: side of a tile in pixels, or "auto".
         threads: CPU threads; None: all.
         guard: whether our own weights run with the guard, as in ``anyir restore``; those of others never do.
@@ -39,8 +39,7 @@ class Running:
     guard: bool = True
 
     def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise UsageError(f"--engine {self.engine!r}: must be one of {', '.join(ENGINES)}")
+        check_choices(self.engine, self.device)
 
 
 @dataclass(frozen=True)
@@ -102,14 +101,8 @@ def _contender(weights: str, running: Running) -> Contender:
 
     if weights == IDENTITY:
         return Contender(IDENTITY, {"name": IDENTITY, "sha256": None}, lambda image: image, None, None)
-    checkpoint = weights.lower().endswith(".safetensors")
-    if running.engine == "torch" and weights.lower().endswith(".onnx"):
-        raise UsageError(
-            f"--engine torch runs checkpoints, not {weights}; name a .safetensors file or use --engine onnx"
-        )
-    if running.engine == "torch" or (running.engine == "auto" and checkpoint):
-        return _by_pytorch(weights, running)
-    return _by_onnx_runtime(weights, running)
+    by_pytorch = engine_for(weights, running.engine, running.device) == "torch"
+    return _by_pytorch(weights, running) if by_pytorch else _by_onnx_runtime(weights, running)
 
 
 def _by_onnx_runtime(weights: str, running: Running) -> Contender:
@@ -129,19 +122,18 @@ def _by_onnx_runtime(weights: str, running: Running) -> Contender:
 
 def _by_pytorch(weights: str, running: Running) -> Contender:
     from anyir.evaluation.models import describe_checkpoint
-    from anyir.inference import Restorer, default_name
-    from anyir.inference.weights import DEFAULT
-    from anyir.model.checkpoint import find_checkpoint
+    from anyir.inference import Restorer
     from anyir.model.engine import TorchEngine
 
-    path = find_checkpoint(default_name() if weights == DEFAULT else weights)
-    engine = TorchEngine(path, cast("Device", running.device), running.threads)
+    path = find_shipped_or_own(weights)
+    # In float32 everywhere, as numbers that are set beside published ones are computed.
+    engine = TorchEngine(path, cast("TorchDevice", running.device), running.threads, precision="float32")
     restorer = Restorer(path.stem, tile=running.tile, guard=running.guard, engine=engine)
     return Contender(
         path.stem,
         _identified(path.stem, path),
         restorer,
-        engine.provider,
+        engine.provider if engine.hardware is None else f"{engine.provider} ({engine.hardware})",
         describe_checkpoint(path),
         engine.threads,
         running.guard,

@@ -64,7 +64,9 @@ def evaluate(
         ),
     ] = "auto",
     tile: Annotated[str, typer.Option(metavar="auto|N", help="Side of a tile in pixels.")] = "auto",
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to run the network.")] = "auto",
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda|...", help="Where to run the network, as in anyir restore.")
+    ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
     no_guard: Annotated[
         bool,

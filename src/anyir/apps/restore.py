@@ -12,6 +12,7 @@ import typer
 
 from anyir._version import __version__
 from anyir.apps.console import Interrupted, batch_progress, complain, say, table, write_text
+from anyir.apps.engines import open_restorer
 from anyir.apps.options import tile_size
 from anyir.errors import UsageError, shown
 
@@ -23,12 +24,23 @@ _ROWS: Final = 50
 """Pictures in the table of a report; the file has all."""
 
 
+class Engine(str, Enum):
+    """What runs the network."""
+
+    AUTO = "auto"
+    ONNX = "onnx"
+    TORCH = "torch"
+
+
 class Device(str, Enum):
     """Where the network runs."""
 
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
+    DIRECTML = "directml"
+    COREML = "coreml"
+    MPS = "mps"
 
 
 class Format(str, Enum):
@@ -65,7 +77,13 @@ def restore(
         str,
         typer.Option(metavar="auto|N", help="Work in squares of N pixels: smaller takes less memory."),
     ] = "auto",
-    device: Annotated[Device, typer.Option(help="auto takes a CUDA GPU where there is one.")] = Device.AUTO,
+    engine: Annotated[
+        Engine,
+        typer.Option(help="onnx: ONNX Runtime; torch: PyTorch, for checkpoints; auto: as the weights are."),
+    ] = Engine.AUTO,
+    device: Annotated[
+        Device, typer.Option(help="auto takes a GPU where the engine can use one, and says why.")
+    ] = Device.AUTO,
     weights: Annotated[str, typer.Option(metavar="NAME|FILE", help="See: anyir info")] = "default",
     format: Annotated[Format, typer.Option(help="Of the results; keep: as each input.")] = Format.KEEP,
     side_by_side: Annotated[
@@ -124,7 +142,6 @@ def restore(
     Exit codes: 0 all done; 1 some failed, listed at the end;
     2 wrong usage or nothing to restore; 130 interrupted.
     """
-    from anyir.inference import Restorer
     from anyir.inference.batch_plan import BatchSettings
     from anyir.inference.batch_plan import plan as make_plan
 
@@ -144,15 +161,28 @@ def restore(
         strip_metadata=strip_metadata,
     )
     plan = make_plan(paths, settings)  # before the weights are loaded: a wrong path is told at once
-    restorer = Restorer(
-        weights, device=device.value, tile=tile_size(tile), threads=threads, guard=not no_guard
+    restorer = open_restorer(
+        weights,
+        engine=engine.value,
+        device=device.value,
+        tile=tile_size(tile),
+        threads=threads,
+        guard=not no_guard,
     )
+    if device is Device.AUTO and not (quiet or verify):
+        say(f"device {restorer.device}: {restorer.chosen_because}")
     if verify:
         return _verify(plan, restorer, quiet)
     outcomes, interrupted = _run(plan, restorer, quiet)
     _tell(plan, outcomes, restorer, quiet)
     if report is not None:
-        options = {"tile": tile, "device": device.value, "threads": threads, "guard": not no_guard}
+        options = {
+            "tile": tile,
+            "engine": engine.value,
+            "device": device.value,
+            "threads": threads,
+            "guard": not no_guard,
+        }
         _write_report(report, plan, outcomes, restorer, options)
         if not (quiet or interrupted):
             _print_table(report, [*outcomes, *plan.failures])
@@ -236,6 +266,8 @@ def _write_report(
         "weights": restorer.name,
         "weights_sha256": restorer.sha256,
         "provider": restorer.provider,
+        "device": restorer.device,
+        "device_because": restorer.chosen_because,
         **content,
     }
     write_text(path, json.dumps(content, indent=2) + "\n")

@@ -1,6 +1,7 @@
 """From degraded to restored: engines, tiles, weights and :class:`Restorer`, without any training library."""
 
-from anyir.inference.engine import Device, Engine, OnnxEngine, usable_cores
+from anyir.inference.engine import DescribedEngine, Engine, OnnxEngine, usable_cores
+from anyir.inference.onnx_session import Device
 from anyir.inference.restorer import Restorer
 from anyir.inference.weights import (
     ModelFacts,
@@ -12,6 +13,7 @@ from anyir.inference.weights import (
 )
 
 __all__ = [
+    "DescribedEngine",
     "Device",
     "Engine",
     "ModelFacts",

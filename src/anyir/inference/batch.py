@@ -188,6 +188,7 @@ class _Work:
                 seconds=seconds,
                 held_back=restored.held_back,
                 findings=restored.findings,
+                provider=self.restorer.provider,
             )
             self.manifest.add(entry)
         written: list[Path] = []

@@ -6,19 +6,15 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
+from typing import Any, Final, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anyir.errors import EngineUnavailable, UsageError, WeightsDamaged, WeightsNotFound, reason
+from anyir.inference.onnx_session import Device, open_session
+from anyir.inference.weights import WeightsFile
 
-Device: TypeAlias = Literal["auto", "cpu", "cuda"]
-
-CPU: Final = "CPUExecutionProvider"
-CUDA: Final = "CUDAExecutionProvider"
-
-_FATAL: Final = 4  # ONNX Runtime's log severity; all that matters below it also comes as an exception
 _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
@@ -39,6 +35,32 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class DescribedEngine(Engine, Protocol):
+    """An engine that also says what is recorded of it; ours do, one of the user's need not.
+
+    Attributes:
+        device: where it runs: "cpu", "cuda", ...
+        chosen_because: why there, as the rest of a sentence.
+        sha256: of the weights' file, in hexadecimal.
+    """
+
+    @property
+    def device(self) -> str:
+        """Where it runs."""
+        ...
+
+    @property
+    def chosen_because(self) -> str:
+        """Why it runs there."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Of the weights' file, in hexadecimal."""
+        ...
+
+
 class OnnxEngine:
     """A network in an ONNX file, run by ONNX Runtime.
 
@@ -47,19 +69,22 @@ class OnnxEngine:
 
     Args:
         path: the ONNX file.
-        device: "cpu", "cuda", or "auto": CUDA where ONNX Runtime can use it, else the CPU.
+        device: "cpu", "cuda", "directml", "coreml", or "auto": CUDA or DirectML where ONNX Runtime can use it, else
+            the CPU.
         threads: CPU threads; ``None``: as many as :func:`usable_cores`.
 
     Attributes:
         path: the file.
         provider: the ONNX Runtime provider that the session really uses.
+        device: the device that this is.
+        chosen_because: why that one, as the rest of a sentence.
         header: what the file says about itself (``metadata_props["anyir"]``); empty for a foreign model.
 
     Raises:
         UsageError: unknown device, or fewer than one thread.
         WeightsNotFound: there is no such file.
         WeightsDamaged: the file is not a restorer that ONNX Runtime can load.
-        EngineUnavailable: "cuda" was asked for and cannot be had, or ONNX Runtime itself cannot be loaded.
+        EngineUnavailable: a device was asked for and cannot be had, or ONNX Runtime itself cannot be loaded.
     """
 
     def __init__(self, path: str | Path, device: Device = "auto", threads: int | None = None) -> None:
@@ -70,10 +95,22 @@ class OnnxEngine:
         self.path: Final = Path(path)
         if not os.path.isfile(self.path):
             raise WeightsNotFound(f"{self.path}: no such file; give the path of an ONNX model")
-        self._session: Final = _open_session(self.path, device, threads or usable_cores())
+        opened = open_session(self.path, device, threads or usable_cores())
+        self._session: Final = opened.session
+        self.device: Final = opened.device
+        self.chosen_because: Final = opened.because
         self._input, self._output = _check_interface(self.path, self._session)
         self.provider: Final[str] = self._session.get_providers()[0]
         self.header: Final = _read_header(self.path, self._session)
+
+    @property
+    def sha256(self) -> str:
+        """Of the file as it is now, in hexadecimal.
+
+        Raises:
+            WeightsNotFound: it cannot be read any more.
+        """
+        return WeightsFile(self.path.stem, self.path, None).sha256()
 
     def __call__(self, batch: NDArray[np.float32], /) -> NDArray[np.float32]:
         """Run the network, see :class:`Engine`.
@@ -111,54 +148,6 @@ def _quota_cores(cgroup: Path) -> float:
         return float(quota) / float(period) if float(quota) > 0 else math.inf
     except (OSError, ValueError):
         return math.inf
-
-
-def _open_session(path: Path, device: Device, threads: int) -> Any:  # noqa: ANN401 - ONNX Runtime is untyped
-    """An ONNX Runtime session on the device asked for; on the CPU where "auto" finds no other that works."""
-    try:
-        import onnxruntime  # here, not above: loading it takes longer than `anyir --help` may
-    except ImportError as error:
-        raise EngineUnavailable(
-            f"ONNX Runtime cannot be loaded ({reason(error)}); reinstall it with: pip install "
-            "--force-reinstall onnxruntime (on Windows it needs the Microsoft Visual C++ Redistributable)"
-        ) from error
-    onnxruntime.set_default_logger_severity(_FATAL)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1  # the network is one chain: parallel branches would fight over the cores
-    # From the second run of a shape on, a pattern takes one block for everything beside what is held already: half
-    # as much memory again for every size of tile, and no time saved.
-    options.enable_mem_pattern = False
-
-    def open_with(*providers: str) -> Any:  # noqa: ANN401
-        # Its own fallback would print, and change the provider behind our back in the middle of a run.
-        return onnxruntime.InferenceSession(
-            str(path), sess_options=options, providers=list(providers), enable_fallback=0
-        )
-
-    no_cuda = "this build of ONNX Runtime has no CUDA"
-    if device != "cpu" and CUDA in onnxruntime.get_available_providers():
-        try:
-            session = open_with(CUDA, CPU)
-            if device == "auto" or CUDA in session.get_providers():
-                return session
-            no_cuda = "ONNX Runtime could not load its CUDA libraries"
-        except Exception as error:  # as above; whether CUDA or the file is at fault, the CPU will tell
-            no_cuda = reason(error)
-    try:
-        session = open_with(CPU)
-    except Exception as error:
-        raise WeightsDamaged(
-            f"{path}: not an ONNX model that ONNX Runtime can load ({reason(error)}); "
-            "get the file again, or make one with: anyir export"
-        ) from error
-    if device == "cuda":
-        raise EngineUnavailable(
-            f"device 'cuda' is not available: {no_cuda}; install onnxruntime-gpu in place of onnxruntime, "
-            "with the CUDA version it needs, or use the device 'cpu'"
-        )
-    return session
 
 
 def _check_interface(path: Path, session: Any) -> tuple[str, str]:  # noqa: ANN401

@@ -48,6 +48,8 @@ class Entry:
         seconds: reading, restoring and encoding.
         held_back: share of the picture in which the guard held the network back; None without a guard.
         findings: what changed.
+        provider: what really ran the network; None in lines of a version that did not say. A result is not restored
+            again because another would run it now.
     """
 
     source: str
@@ -62,6 +64,7 @@ class Entry:
     seconds: float
     held_back: float | None
     findings: Findings
+    provider: str | None = None
 
 
 class Manifest:
@@ -190,6 +193,7 @@ def _to_json(entry: Entry) -> dict[str, Any]:
         "seconds": round(entry.seconds, 4),
         "held_back": None if entry.held_back is None else round(entry.held_back, 4),
         "findings": to_json(entry.findings),
+        "provider": entry.provider,
     }
 
 
@@ -209,4 +213,5 @@ def _from_json(values: Any) -> Entry:  # noqa: ANN401 - what a file says
         seconds=values["seconds"],
         held_back=values["held_back"],
         findings=from_json(values["findings"]),
+        provider=values.get("provider"),
     )

@@ -1,4 +1,4 @@
-"""What a restored picture says of its restoration: software and version, weights and their hash, strength."""
+"""What a restored picture says of its restoration: software and version, weights and their hash, strength, engine."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def with_note(restored: Picture, restorer: Restorer, strength: float) -> Picture
     facts = [f"weights={restorer.name}"]
     if restorer.sha256 is not None:
         facts.append(f"sha256={restorer.sha256}")
-    facts.append(f"strength={strength:g}")
+    facts += [f"strength={strength:g}", f"engine={restorer.provider}"]
     xmp = add_event(restored.metadata.xmp, "filtered", f"anyir {__version__}", "; ".join(facts))
     return replace(restored, metadata=replace(restored.metadata, xmp=xmp))

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anyir.errors import EngineUnavailable, ShapeMismatch, UsageError
-from anyir.inference.engine import Device, Engine, OnnxEngine
+from anyir.inference.engine import DescribedEngine, Engine, OnnxEngine
 from anyir.inference.guard import MIN_SIDE, Guard
+from anyir.inference.onnx_session import Device
 from anyir.inference.tiles import (
     OVERLAP,
     Progress,
@@ -34,7 +35,8 @@ class Restorer:
 
     Args:
         weights: a name ("default", "anyir", ...) or an ONNX file. With an ``engine``, only a name to go by.
-        device: "cpu", "cuda", or "auto": CUDA where ONNX Runtime can use it, else the CPU.
+        device: "cpu", "cuda", "directml", "coreml", or "auto": CUDA or DirectML where ONNX Runtime can use it, else
+            the CPU.
         tile: longest side in pixels of what the network sees at once, a multiple of 8 of at least 64; it sets
             the memory needed. "auto" chooses.
         overlap: pixels that neighbouring tiles share at least: a multiple of 8, at most half the tile.
@@ -42,17 +44,20 @@ class Restorer:
         guard: hold back changes of brightness and colour that an overview of the picture does not confirm
             (:mod:`anyir.inference.guard`). The overview costs one more tile, or as many pixels as a tile of 256
             where tiles are smaller. Pictures of less than 64 pixels a side have no guard.
-        engine: runs the network in place of ONNX Runtime; weights, device and threads are then up to it.
+        engine: runs the network in place of ONNX Runtime, for example :class:`anyir.model.engine.TorchEngine`;
+            weights, device and threads are then up to it.
 
     Attributes:
         name: the weights' name.
         facts: what is known of shipped weights; ``None`` for others.
-        sha256: of the weights' file, in hexadecimal; ``None`` with an ``engine``.
+        sha256: of the weights' file, in hexadecimal; ``None`` with an ``engine`` that does not say.
         tile: as given.
         overlap: as given.
         guard: as given.
         engine: what runs the network.
         provider: what really runs it, e.g. "CPUExecutionProvider".
+        device: where, e.g. "cpu"; ``None`` with an ``engine`` that does not say.
+        chosen_because: why there, as the rest of a sentence; ``None`` likewise.
 
     Raises:
         UsageError: an impossible tile, overlap, device or number of threads.
@@ -81,11 +86,15 @@ class Restorer:
         self.sha256: str | None = None
         if engine is not None:
             self.engine: Engine = engine
+            described = engine if isinstance(engine, DescribedEngine) else None
             self.name = type(engine).__name__ if weights == DEFAULT else str(weights)
+            self.sha256 = None if described is None else described.sha256
         else:
             file = resolve(weights)
-            self.engine = OnnxEngine(file.path, device, threads)
+            self.engine = described = OnnxEngine(file.path, device, threads)
             self.name, self.facts, self.sha256 = file.name, file.facts, file.sha256()
+        self.device: Final = None if described is None else described.device
+        self.chosen_because: Final = None if described is None else described.chosen_because
 
     @property
     def provider(self) -> str:

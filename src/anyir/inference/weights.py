@@ -186,8 +186,8 @@ def _looks_like_file(name: str) -> bool:
 def _resolve_file(path: Path) -> WeightsFile:
     if path.suffix.lower() == ".safetensors":
         raise WeightsDamaged(
-            f"{path} is a training checkpoint, which the engine cannot run; "
-            f"export it first: anyir export {path} -o {path.with_suffix('.onnx').name}"
+            f"{path} is a training checkpoint, which ONNX Runtime cannot run; run it with PyTorch (--engine torch), "
+            f"or export it: anyir export {path} -o {path.with_suffix('.onnx').name}"
         )
     if not os.path.isfile(path):
         what = "is a folder" if os.path.isdir(path) else "no such file"
