@@ -16,6 +16,7 @@ Needs scikit-image (``pip install 'anyir[train]'``), not PyTorch. Pictures are r
 - ``models``, ``peak_memory``: what those tables say of a model, and the measuring of its memory.
 - ``benchmark``, ``benchmark_report``, ``benchmark_figure``: speed and memory of several ways to run a network, measured
   in processes of their own (``benchmark_worker``); ``machine``: what they ran on. These need neither of the two.
+- ``guard_study``: what the guard against harm does.
 - ``stats_figure``: the training samples of a recipe as a figure.
 - ``gain_figure``, ``size_figure``, ``panels_figure``: results as figures (these need matplotlib too); ``panels``:
   which pictures the last shows, and which parts of them.

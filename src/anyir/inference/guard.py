@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from anyir.errors import UsageError
 from anyir.inference.tiles import TilePlan, plan_whole
 
 MIN_SIDE: Final = 64
@@ -36,11 +37,33 @@ SPOT: Final = 4
 """Side, in pixels of the overview, of the spots by which tones are corrected where a place is in doubt: finer, as
 haze that is taken away where there is none changes contrast too."""
 
-DOUBT: Final = 0.04
-"""Difference between two readings of a place in mean grey, of 1, from which the weaker has a share."""
 
-DISBELIEF: Final = 0.10
-"""Difference from which the weaker has all."""
+@dataclass(frozen=True)
+class Limits:
+    """How far two readings of a place may differ in mean grey, of 1; chosen on held-out pictures, by results/guard.
+
+    Attributes:
+        doubt: from here on the weaker reading has a share.
+        disbelief: from here on it has all. Above ``doubt``.
+
+    Raises:
+        UsageError: the two are not so.
+    """
+
+    doubt: float = 0.04
+    disbelief: float = 0.10
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.doubt < self.disbelief:
+            raise UsageError(
+                f"limits of the guard: doubt = {self.doubt} and disbelief = {self.disbelief}; the first must be at "
+                "least 0 and below the second"
+            )
+
+    def share(self, difference: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Difference in grey → share of the weaker reading, from 0 to 1."""
+        return np.clip((difference - self.doubt) / (self.disbelief - self.doubt), 0, 1)
+
 
 Network: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """(3, h, w) in [0, 1], sides as an engine wants them → the same shape, restored."""
@@ -54,9 +77,18 @@ class Guard:
         full_scale: the value of its type that stands for 1.0.
         plan: of its tiles. The overview is at most as large as one of them, or :data:`MIN_AREA`.
         network: what restores the tiles. It is run once here, on the overview.
+        limits: from which difference on readings are not believed.
     """
 
-    def __init__(self, image: NDArray[Any], full_scale: float, plan: TilePlan, network: Network) -> None:
+    def __init__(
+        self,
+        image: NDArray[Any],
+        full_scale: float,
+        plan: TilePlan,
+        network: Network,
+        limits: Limits | None = None,
+    ) -> None:
+        self._limits: Final = limits or Limits()
         height, width = image.shape[:2]
         area = max(plan.tile_area, MIN_AREA)
         self._reduction: Final = max(MIN_REDUCTION, ceil(sqrt(height * width / area)))
@@ -87,8 +119,7 @@ class Guard:
         """
         change = np.clip(restored, 0, 1) - degraded
         tile, overview, area = self._readings(change, rows, columns, PLACE)
-        difference = np.abs((tile - overview).mean(axis=0))
-        doubt = np.clip((difference - DOUBT) / (DISBELIEF - DOUBT), 0, 1)
+        doubt = self._limits.share(np.abs((tile - overview).mean(axis=0)))
         share = float(doubt.mean())
         if share > 0:
             smooth = area.spread(doubt)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from anyir.errors import EngineUnavailable, ShapeMismatch, UsageError
 from anyir.inference.engine import DescribedEngine, Engine, OnnxEngine
-from anyir.inference.guard import MIN_SIDE, Guard
+from anyir.inference.guard import MIN_SIDE, Guard, Limits
 from anyir.inference.onnx_session import Device
 from anyir.inference.tiles import (
     OVERLAP,
@@ -43,7 +43,8 @@ class Restorer:
         threads: CPU threads; ``None``: as many as this process may use cores.
         guard: hold back changes of brightness and colour that an overview of the picture does not confirm
             (:mod:`anyir.inference.guard`). The overview costs one more tile, or as many pixels as a tile of 256
-            where tiles are smaller. Pictures of less than 64 pixels a side have no guard.
+            where tiles are smaller. Pictures of less than 64 pixels a side have no guard. It may be given other
+            limits.
         engine: runs the network in place of ONNX Runtime, for example :class:`anyir.model.engine.TorchEngine`;
             weights, device and threads are then up to it.
 
@@ -53,7 +54,7 @@ class Restorer:
         sha256: of the weights' file, in hexadecimal; ``None`` with an ``engine`` that does not say.
         tile: as given.
         overlap: as given.
-        guard: as given.
+        guard: whether there is one.
         engine: what runs the network.
         provider: what really runs it, e.g. "CPUExecutionProvider".
         device: where, e.g. "cpu"; ``None`` with an ``engine`` that does not say.
@@ -76,12 +77,13 @@ class Restorer:
         tile: TileSize = "auto",
         overlap: int = OVERLAP,
         threads: int | None = None,
-        guard: bool = True,
+        guard: bool | Limits = True,
         engine: Engine | None = None,
     ) -> None:
         self.tile: Final = check_tile(tile)
         self.overlap: Final = check_overlap(overlap, self.tile)
-        self.guard: Final = guard
+        self.guard: Final = guard is not False
+        self._limits: Final = guard if isinstance(guard, Limits) else Limits()
         self.facts: ModelFacts | None = None
         self.sha256: str | None = None
         if engine is not None:
@@ -179,7 +181,7 @@ class Restorer:
         rgb = image if image.ndim == 3 else np.broadcast_to(image[..., None], (*image.shape, 3))
         plan = plan_tiles(image.shape[0], image.shape[1], self.tile, self.overlap)
         guarded = self.guard and min(image.shape[:2]) >= MIN_SIDE
-        guard = Guard(rgb, full_scale, plan, self._run) if guarded else None
+        guard = Guard(rgb, full_scale, plan, self._run, self._limits) if guarded else None
         held_back: list[float] = []
 
         def restore_tile(

@@ -1,0 +1,96 @@
+"""What the guard against harm does: on the test sets, or on the pictures held out of training, by which it is chosen.
+
+    python tools/guard_study.py --data DIR -o results/guard
+    python tools/guard_study.py --data DIR -o results/guard --held-out
+
+Writes guard.json and guard.md; with --held-out limits.json and limits.md, where several limits are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from anyir.errors import AnyirError
+from anyir.evaluation.guard_study import Pair, evaluated_pairs, markdown, study_guard, to_json
+from anyir.evaluation.results import library_versions
+from anyir.evaluation.run import find_sets
+from anyir.evaluation.sets import select_sets
+from anyir.files import make_folder, write_atomically
+from anyir.inference import OnnxEngine, resolve
+from anyir.inference.guard import Limits
+
+RECIPE = "anyir-s-cpu-last"
+"""Whose tasks and held-out pictures are taken."""
+
+COMPARED = (Limits(0.02, 0.06), Limits(), Limits(0.06, 0.15), Limits(0.1, 0.2))
+
+
+def main() -> None:
+    """Says what it is at on the error stream."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", required=True, type=Path, help="folder of the pictures")
+    parser.add_argument("-o", "--output", required=True, type=Path, help="folder for the results")
+    parser.add_argument("--weights", default="default")
+    parser.add_argument(
+        "--held-out", action="store_true", help="compare limits on held-out training pictures"
+    )
+    arguments = parser.parse_args()
+    try:
+        study(arguments)
+    except AnyirError as error:
+        sys.exit(f"guard_study: {error}")
+
+
+def study(arguments: argparse.Namespace) -> None:
+    """Measure and write.
+
+    Raises:
+        AnyirError: for a folder without pictures, weights that cannot be used, or files that cannot be written.
+    """
+    make_folder(arguments.output)
+    weights = resolve(arguments.weights)
+    engine = OnnxEngine(weights.path)
+    if arguments.held_out:
+        name, limits, sets = "limits", COMPARED, list(held_out(arguments.data))
+    else:
+        found = find_sets(arguments.data, select_sets("all", ()))
+        name, limits, sets = "guard", (Limits(),), list(evaluated_pairs(found))
+    studies = study_guard(sets, engine, limits, on_set=lambda title: sys.stderr.write(f"{title}\n"))
+    about = {
+        "command": f"python {shlex.join(sys.argv)}",
+        "weights": weights.name,
+        "sha256": weights.sha256(),
+        "provider": engine.provider,
+        **({"recipe of the pictures": RECIPE} if arguments.held_out else {}),
+        **library_versions(),
+    }
+    text = markdown(studies, limits, about)
+    write_atomically(arguments.output / f"{name}.json", to_json(studies, limits, about).encode())
+    write_atomically(arguments.output / f"{name}.md", text.encode())
+    sys.stdout.write(text)
+
+
+def held_out(data: Path) -> Iterator[tuple[str, str, Iterator[Pair]]]:
+    """The patches that training validates on, by task."""
+    import torch
+
+    from anyir.data.catalogue import load_pictures
+    from anyir.training.recipe import load_recipe
+    from anyir.training.validation import Validator
+
+    recipe = load_recipe(RECIPE, ())
+    _, pictures = load_pictures(data, recipe.sets, leave_out=recipe.leave_out)
+    for task, batch in Validator(recipe, pictures, torch.device("cpu")).batches.items():
+        images = (part.permute(0, 2, 3, 1).contiguous().numpy() for part in batch)
+        pairs = zip(*images, strict=True)
+        yield task, task.replace("_", " "), (Pair(str(n), *pair) for n, pair in enumerate(pairs))
+
+
+if __name__ == "__main__":
+    main()
