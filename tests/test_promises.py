@@ -66,19 +66,12 @@ def test_constraints_pin_every_direct_dependency():
     assert wanted - pinned - {"tomli"} == set()  # tomli is for Python 3.10 only, which constraints leave free
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "README.md",
-        "CONTRIBUTING.md",
-        "SECURITY.md",
-        "samples/README.md",
-        "docs/training-log.md",
-        "docs/model-card-anyir-s.md",
-        "docs/compare.md",
-        "docs/results.md",
-    ],
-)
+def pages():
+    outer = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "samples/README.md")
+    return (*outer, *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md"))))
+
+
+@pytest.mark.parametrize("name", pages())
 def test_links_between_files_lead_somewhere(name):
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", text(name))
     absent = [target for target in targets if not ((ROOT / name).parent / target).exists()]
