@@ -318,6 +318,32 @@ def test_the_format_is_the_content_not_the_suffix(tmp_path, make_file):
     assert read(path).format == "png"
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".eps", ".pdf", ".ico"])
+def test_of_all_that_pillow_can_open_only_our_formats_are_tried(tmp_path, monkeypatch, suffix):
+    """EPS is the worst of the others: Pillow hands it to Ghostscript, which runs what is in it."""
+    Image.init()
+    ours = {"JPEG", "MPO", "PNG", "WEBP", "TIFF", "AVIF"}
+    assert {"EPS", "GIF", "ICNS", "PSD", "FLI"} < Image.OPEN.keys() - ours
+
+    def opened(*_):
+        raise AssertionError("a decoder that has no business here")
+
+    for name in Image.OPEN.keys() - ours:
+        monkeypatch.setitem(Image.OPEN, name, (opened, opened))
+    path = tmp_path / f"picture{suffix}"
+    for head in (
+        b"%!PS-Adobe-3.0 EPSF-3.0",
+        b"\xc5\xd0\xd3\xc6",
+        b"GIF89a",
+        b"8BPS\0\1",
+        b"\0\0\1\0",
+        b"P6 9 9 255",
+    ):
+        path.write_bytes(head.ljust(200, b"\0"))
+        with pytest.raises((UnreadablePicture, UnsupportedPicture)):
+            read(path)
+
+
 # --- limits ------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from PIL.ImageFile import ImageFile
 from anyir.errors import PictureError, PictureTooLarge, UnreadablePicture, UnsupportedPicture, reason, shown
 from anyir.picture.containers import (
     PngFacts,
+    jpeg_scans,
     png_facts,
     png_pixel_bytes,
     png_turns_late,
@@ -26,7 +27,14 @@ from anyir.picture.containers import (
     webp_facts,
 )
 from anyir.picture.heif import READ_ONLY, heif_facts, open_heif
-from anyir.picture.limits import MAX_PIXELS, check_pixels
+from anyir.picture.limits import (
+    MAX_PIXELS,
+    MAX_SCANS,
+    MAX_TEXT_CHUNK,
+    MAX_TEXTS,
+    MAX_TILE_PIXELS,
+    check_pixels,
+)
 from anyir.picture.orientation import make_upright, turns
 from anyir.picture.pillow import PILLOW_ERRORS, on_our_terms
 from anyir.picture.pixels import (
@@ -52,6 +60,7 @@ _MAX_DEFLATE_RATIO: Final = 1032  # two bits are the least that a repeat of 258 
 _MAX_DPI: Final = 65_535  # what a JPEG can state; 1 is what Pillow makes up for a TIFF that states nothing
 
 _TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_EXTRA_SAMPLES, _TIFF_PLANAR = 0x0106, 0x0102, 0x0152, 0x011C
+_TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 0x0142, 0x0143
 _SEPARATE_PLANES: Final = 2
 
 
@@ -73,7 +82,7 @@ def read(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture
         UnreadablePicture: missing, a folder, empty, truncated, damaged, or no picture.
         UnsupportedPicture: a sound picture of a kind that would lose something here: animated or of several
             pages, CMYK or L*a*b*, neither 8 nor 16 bits, floating-point, another format.
-        PictureTooLarge: more pixels than ``max_pixels``.
+        PictureTooLarge: more pixels than ``max_pixels``, or what a small file would inflate to besides: texts, tiles.
     """
     with _opened(source) as (file, name):
         kind = _identify(file, name)
@@ -131,9 +140,26 @@ def _header(file: IO[bytes], name: str, kind: str, max_pixels: int) -> Generator
     if kind == "webp":  # its decoder allocates the canvas on opening, so ask the file first
         facts = webp_facts(file)
         check_pixels(facts.height, facts.width, max_pixels, name)
+    if kind == "jpeg" and jpeg_scans(file) > MAX_SCANS:
+        raise UnsupportedPicture(
+            f"{name}: has more than {MAX_SCANS} scans, which would take out of all proportion to decode; "
+            "save it as a new JPEG"
+        )
     with open_heif(file, kind, name) if kind in READ_ONLY else _open_by_pillow(file, kind) as image:
         check_pixels(image.height, image.width, max_pixels, name)
+        if kind == "tiff":
+            _check_tiles(image, name)
         yield image
+
+
+def _check_tiles(image: Any, name: str) -> None:  # noqa: ANN401 - TIFF only
+    """Refuse a TIFF of tiles far larger than its picture, each of which its decoder would fill."""
+    sides = [max(_numbers(image.tag_v2.get(tag, 0))) for tag in (_TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT)]
+    if sides[0] * sides[1] > max(MAX_TILE_PIXELS, 4 * image.height * image.width):
+        raise PictureTooLarge(
+            f"{name}: its tiles of {sides[0]}×{sides[1]} are far larger than its {image.width}×{image.height} "
+            "pixels; save it in strips or smaller tiles"
+        )
 
 
 def _too_deep(name: str) -> UnsupportedPicture:
@@ -229,6 +255,11 @@ def _decoding(name: str, kind: str, max_pixels: int) -> Generator[None]:
             f"{name}: starts like a {kind.upper()} but is damaged or of an unknown kind; get the file again"
         ) from error
     except PILLOW_ERRORS as error:
+        if "MAX_TEXT_" in str(error):  # Pillow's names for the limits that we set it
+            raise PictureTooLarge(
+                f"{name}: its texts or colour profile inflate beyond the limit of {MAX_TEXT_CHUNK >> 20} MiB each, "
+                f"{MAX_TEXTS >> 20} in all; save it without them"
+            ) from None
         raise UnreadablePicture(
             f"{name}: damaged or truncated {kind.upper()} ({reason(error)}); get the file again"
         ) from error
