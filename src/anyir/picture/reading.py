@@ -282,6 +282,8 @@ def _to_picture(image: ImageFile, file: IO[bytes], kind: str, name: str) -> Pict
         transparent = 255 if transparent else 0  # older releases of Pillow leave it unstretched
     if png is not None:
         _check_enough_data(file, png, name)
+    if kind == "tiff":
+        _check_enough_parts(image, name)
     samples = decode_deep(image, lambda: _open_by_pillow(file, kind)) if is_deep_colour(image) else None
     image.load()  # after this, EXIF that follows the pixels is known too
     orientation, exif, xmp = make_upright(_exif_of(image, kind), _bytes_or_none(info.get("xmp")))
@@ -321,6 +323,23 @@ def _check_enough_data(file: IO[bytes], png: PngFacts, name: str) -> None:
             "get the file again"
         )
     file.seek(position)
+
+
+def _check_enough_parts(image: Any, name: str) -> None:  # noqa: ANN401 - TIFF only, not loaded
+    """Refuse a TIFF that lists too few strips or tiles for its pixels: Pillow would leave the others black."""
+    planes = len(image.getbands()) if image.tag_v2.get(_TIFF_PLANAR) == _SEPARATE_PLANES else 1
+    covered = 0
+    for part in image.tile:
+        left, top, right, bottom = part.extents
+        covered += (right - left) * (bottom - top)
+    whole = any(
+        part.codec_name == "libtiff" for part in image.tile
+    )  # one for all, which libtiff itself checks
+    if covered < image.height * image.width * (1 if whole else planes):
+        raise UnreadablePicture(
+            f"{name}: damaged or truncated TIFF (too few strips or tiles for {image.width}×{image.height} pixels); "
+            "get the file again"
+        )
 
 
 def _stated_bits(file: IO[bytes], kind: str) -> int:
