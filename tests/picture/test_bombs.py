@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from anyir.errors import PictureError, PictureTooLarge, UnsupportedPicture
 from anyir.picture import read, read_image, read_labels, read_size
-from anyir.picture.limits import MAX_SCANS, MAX_TEXT_CHUNK, MAX_TEXTS
+from anyir.picture.limits import MAX_INFLATED, MAX_SCANS, MAX_TEXT_CHUNK, MAX_TEXTS
 
 needs_pillow_13 = pytest.mark.skipif(
     int(PIL.__version__.split(".")[0]) < 13, reason="older releases read tags that overlap one by one"
@@ -65,6 +65,17 @@ def test_many_texts_count_together(kind):
     assert read(png(*few)).width == 1
     with pytest.raises(PictureTooLarge, match="8 in all"):
         read(png(*few, text(kind, MAX_TEXT_CHUNK - 8, 99)))
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt"])
+def test_texts_that_do_not_count_are_not_inflated_without_end(kind):
+    """What has no keyword or is not UTF-8 is dropped by Pillow, but not before it has inflated it."""
+    content = zlib.compress(b"\xff" * 1000)
+    dropped = chunk(kind, b"\0\0" + content if kind == b"zTXt" else b"key\0\1\0\0\0" + content)
+    assert read(png(*[dropped] * MAX_INFLATED)).width == 1
+    for function in (read, read_image, read_size, read_labels):
+        with pytest.raises(PictureTooLarge, match="more than 250 compressed texts"):
+            function(png(*[dropped] * MAX_INFLATED, after=[dropped]))
 
 
 def test_the_texts_that_are_allowed_take_little_memory(tmp_path, peak_memory_of_reading):

@@ -35,6 +35,8 @@ _PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _PNG_COLOUR_CHUNKS: Final = (b"cHRM", b"cICP", b"gAMA", b"sRGB")
 _PNG_COLOUR_CHUNK_BYTES: Final = 32  # the longest of them, cHRM
 
+_PNG_COMPRESSED: Final = (b"iCCP", b"iTXt", b"zTXt")
+
 _JPEG_SCAN: Final = re.compile(rb"\xff\xda\x00[\x08\x0a\x0c\x0e]")
 """A scan's marker and its header's length, for one to four components. Compressed data never look so."""
 _PIECE: Final = 1 << 20
@@ -127,6 +129,17 @@ def png_pixel_bytes(file: IO[bytes]) -> int:
             total += min(length, size - file.tell())
         file.seek(length + 4, 1)
     return total
+
+
+def png_inflated(file: IO[bytes]) -> int:
+    """How many chunks besides its pixels a PNG has that may be compressed."""
+    file.seek(8)
+    chunks = 0
+    while len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        chunks += name in _PNG_COMPRESSED
+        file.seek(length + 4, 1)
+    return chunks
 
 
 def png_turns_late(file: IO[bytes]) -> bool:

@@ -17,6 +17,9 @@ MAX_TEXT_CHUNK: Final = 1 << 20
 MAX_TEXTS: Final = 8 << 20
 """Characters in all the texts of a PNG together; each takes up to four bytes."""
 
+MAX_INFLATED: Final = 250
+"""Chunks of a PNG that may be compressed texts or profiles. Not all count among its texts, but all are inflated."""
+
 MAX_SCANS: Final = 100
 """Scans of a JPEG. Programs write about ten; each goes over the whole picture, whatever few bytes it takes."""
 

@@ -20,6 +20,7 @@ from anyir.picture.containers import (
     PngFacts,
     jpeg_scans,
     png_facts,
+    png_inflated,
     png_pixel_bytes,
     png_turns_late,
     sniff,
@@ -28,6 +29,7 @@ from anyir.picture.containers import (
 )
 from anyir.picture.heif import READ_ONLY, heif_facts, open_heif
 from anyir.picture.limits import (
+    MAX_INFLATED,
     MAX_PIXELS,
     MAX_SCANS,
     MAX_TEXT_CHUNK,
@@ -140,6 +142,10 @@ def _header(file: IO[bytes], name: str, kind: str, max_pixels: int) -> Generator
     if kind == "webp":  # its decoder allocates the canvas on opening, so ask the file first
         facts = webp_facts(file)
         check_pixels(facts.height, facts.width, max_pixels, name)
+    if kind == "png" and png_inflated(file) > MAX_INFLATED:
+        raise PictureTooLarge(
+            f"{name}: has more than {MAX_INFLATED} compressed texts and profiles; save it without them"
+        )
     if kind == "jpeg" and jpeg_scans(file) > MAX_SCANS:
         raise UnsupportedPicture(
             f"{name}: has more than {MAX_SCANS} scans, which would take out of all proportion to decode; "
@@ -180,9 +186,7 @@ def read_labels(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> 
                 raise UnsupportedPicture(
                     f"{name}: not a label map; write it as a greyscale or palette PNG of 8 bits"
                 )
-            file.seek(0)
-            with Image.open(file, formats=["PNG"]) as image:
-                check_pixels(image.height, image.width, max_pixels, name)
+            with _header(file, name, kind, max_pixels) as image:
                 _check_enough_data(file, facts, name)
                 image.load()
                 labels = np.asarray(image).astype(np.uint8)
