@@ -16,27 +16,9 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from anyir.errors import PictureError, PictureTooLarge, UnreadablePicture, UnsupportedPicture, reason, shown
-from anyir.picture.containers import (
-    PngFacts,
-    jpeg_scans,
-    png_facts,
-    png_inflated,
-    png_pixel_bytes,
-    png_turns_late,
-    sniff,
-    sniff_foreign,
-    webp_facts,
-)
+from anyir.picture.containers import png_facts, png_turns_late, sniff, sniff_foreign, webp_facts
 from anyir.picture.heif import READ_ONLY, heif_facts, open_heif
-from anyir.picture.limits import (
-    MAX_INFLATED,
-    MAX_PIXELS,
-    MAX_SCANS,
-    MAX_TEXT_CHUNK,
-    MAX_TEXTS,
-    MAX_TILE_PIXELS,
-    check_pixels,
-)
+from anyir.picture.limits import MAX_PIXELS, MAX_TEXT_CHUNK, MAX_TEXTS, check_pixels
 from anyir.picture.orientation import make_upright, turns
 from anyir.picture.pillow import PILLOW_ERRORS, on_our_terms
 from anyir.picture.pixels import (
@@ -45,6 +27,14 @@ from anyir.picture.pixels import (
     is_deep_colour,
     upright_arrays,
     upright_deep,
+)
+from anyir.picture.proportion import (
+    check_before_opening,
+    check_enough_data,
+    check_enough_parts,
+    check_tiles,
+    has_separate_planes,
+    numbers,
 )
 from anyir.picture.tiff_tags import exif_of_tiff
 from anyir.picture.types import Metadata, Picture
@@ -58,12 +48,9 @@ _SUBSAMPLINGS: Final[dict[tuple[int, ...], int]] = {
     (2, 1, 1, 1, 1, 1): 1,
     (2, 2, 1, 1, 1, 1): 2,
 }
-_MAX_DEFLATE_RATIO: Final = 1032  # two bits are the least that a repeat of 258 bytes takes (RFC 1951)
 _MAX_DPI: Final = 65_535  # what a JPEG can state; 1 is what Pillow makes up for a TIFF that states nothing
 
-_TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_EXTRA_SAMPLES, _TIFF_PLANAR = 0x0106, 0x0102, 0x0152, 0x011C
-_TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 0x0142, 0x0143
-_SEPARATE_PLANES: Final = 2
+_TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_EXTRA_SAMPLES = 0x0106, 0x0102, 0x0152
 
 
 def read(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -142,30 +129,12 @@ def _header(file: IO[bytes], name: str, kind: str, max_pixels: int) -> Generator
     if kind == "webp":  # its decoder allocates the canvas on opening, so ask the file first
         facts = webp_facts(file)
         check_pixels(facts.height, facts.width, max_pixels, name)
-    if kind == "png" and png_inflated(file) > MAX_INFLATED:
-        raise PictureTooLarge(
-            f"{name}: has more than {MAX_INFLATED} compressed texts and profiles; save it without them"
-        )
-    if kind == "jpeg" and jpeg_scans(file) > MAX_SCANS:
-        raise UnsupportedPicture(
-            f"{name}: has more than {MAX_SCANS} scans, which would take out of all proportion to decode; "
-            "save it as a new JPEG"
-        )
+    check_before_opening(file, kind, name)
     with open_heif(file, kind, name) if kind in READ_ONLY else _open_by_pillow(file, kind) as image:
         check_pixels(image.height, image.width, max_pixels, name)
         if kind == "tiff":
-            _check_tiles(image, name)
+            check_tiles(image, name)
         yield image
-
-
-def _check_tiles(image: Any, name: str) -> None:  # noqa: ANN401 - TIFF only
-    """Refuse a TIFF of tiles far larger than its picture, each of which its decoder would fill."""
-    sides = [max(_numbers(image.tag_v2.get(tag, 0))) for tag in (_TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT)]
-    if sides[0] * sides[1] > max(MAX_TILE_PIXELS, 4 * image.height * image.width):
-        raise PictureTooLarge(
-            f"{name}: its tiles of {sides[0]}×{sides[1]} are far larger than its {image.width}×{image.height} "
-            "pixels; save it in strips or smaller tiles"
-        )
 
 
 def _too_deep(name: str) -> UnsupportedPicture:
@@ -187,7 +156,7 @@ def read_labels(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> 
                     f"{name}: not a label map; write it as a greyscale or palette PNG of 8 bits"
                 )
             with _header(file, name, kind, max_pixels) as image:
-                _check_enough_data(file, facts, name)
+                check_enough_data(file, facts, name)
                 image.load()
                 labels = np.asarray(image).astype(np.uint8)
     # Pillow stretches 2- and 4-bit greys to 0..255; a label is the number that was stored
@@ -285,9 +254,9 @@ def _to_picture(image: ImageFile, file: IO[bytes], kind: str, name: str) -> Pict
     if image.mode == "1" and transparent is not None:
         transparent = 255 if transparent else 0  # older releases of Pillow leave it unstretched
     if png is not None:
-        _check_enough_data(file, png, name)
+        check_enough_data(file, png, name)
     if kind == "tiff":
-        _check_enough_parts(image, name)
+        check_enough_parts(image, name)
     samples = decode_deep(image, lambda: _open_by_pillow(file, kind)) if is_deep_colour(image) else None
     image.load()  # after this, EXIF that follows the pixels is known too
     orientation, exif, xmp = make_upright(_exif_of(image, kind), _bytes_or_none(info.get("xmp")))
@@ -318,34 +287,6 @@ def _open_by_pillow(file: IO[bytes], kind: str) -> ImageFile:
     return Image.open(file, formats=[kind.upper()])
 
 
-def _check_enough_data(file: IO[bytes], png: PngFacts, name: str) -> None:
-    """Refuse a PNG that states more pixels than its data can hold, before memory is allocated for them."""
-    stated, position = png.sample_bytes, file.tell()
-    if stated > _MAX_DEFLATE_RATIO * png_pixel_bytes(file):
-        raise UnreadablePicture(
-            f"{name}: damaged or truncated PNG (too little data for {png.width}×{png.height} pixels); "
-            "get the file again"
-        )
-    file.seek(position)
-
-
-def _check_enough_parts(image: Any, name: str) -> None:  # noqa: ANN401 - TIFF only, not loaded
-    """Refuse a TIFF that lists too few strips or tiles for its pixels: Pillow would leave the others black."""
-    planes = len(image.getbands()) if image.tag_v2.get(_TIFF_PLANAR) == _SEPARATE_PLANES else 1
-    covered = 0
-    for part in image.tile:
-        left, top, right, bottom = part.extents
-        covered += (right - left) * (bottom - top)
-    whole = any(
-        part.codec_name == "libtiff" for part in image.tile
-    )  # one for all, which libtiff itself checks
-    if covered < image.height * image.width * (1 if whole else planes):
-        raise UnreadablePicture(
-            f"{name}: damaged or truncated TIFF (too few strips or tiles for {image.width}×{image.height} pixels); "
-            "get the file again"
-        )
-
-
 def _stated_bits(file: IO[bytes], kind: str) -> int:
     """Bits per sample by the file's own word, where Pillow does not tell; 0 where it does."""
     if kind == "png":
@@ -369,9 +310,9 @@ def _refuse_lossy_kinds(image: ImageFile, name: str, stated_bits: int) -> None:
     bits, extra, inverted, separate = (max(stated_bits, image.info.get("bit_depth", 0)),), (), False, False
     if image.format == "TIFF":
         tags: Any = getattr(image, "tag_v2", {})
-        bits, extra = _numbers(tags.get(_TIFF_BITS, 1)), _numbers(tags.get(_TIFF_EXTRA_SAMPLES, ()))
+        bits, extra = numbers(tags.get(_TIFF_BITS, 1)), numbers(tags.get(_TIFF_EXTRA_SAMPLES, ()))
         inverted = tags.get(_TIFF_PHOTOMETRIC) == 0
-        separate = tags.get(_TIFF_PLANAR) == _SEPARATE_PLANES
+        separate = has_separate_planes(image)
     if image.mode in SIXTEEN_BIT_GREY:
         if max(bits) != 16 or inverted:
             raise refuse(f"greyscale of an unusual kind ({max(bits)} bits)", "convert it to 8 bits first")
@@ -381,10 +322,6 @@ def _refuse_lossy_kinds(image: ImageFile, name: str, stated_bits: int) -> None:
         raise refuse(f"has {max(bits)} bits per colour sample", "convert it to 8 bits per sample first")
     if 0 in extra:
         raise refuse("has extra channels of no stated meaning", "flatten it to RGB or RGBA first")
-
-
-def _numbers(value: int | tuple[int, ...]) -> tuple[int, ...]:
-    return value if isinstance(value, tuple) else (value,)
 
 
 def _exif_of(image: Image.Image, kind: str) -> bytes | None:
