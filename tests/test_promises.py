@@ -1,9 +1,12 @@
 """The outer files agree with each other and with the package."""
 
+import ast
 import importlib.util
+import json
 import re
 import shlex
 from itertools import pairwise
+from math import isqrt
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from anyir.apps.degrade import parse_kind
 from anyir.evaluation.results import load_results
 from anyir.inference import default_name
+from anyir.picture import limits
 
 ROOT = Path(__file__).parents[1]
 
@@ -87,3 +91,50 @@ def test_the_readme_quotes_the_committed_results():
     for file, block in (("README.md", tool.results_block), ("docs/results.md", tool.page_block)):
         quoted = f"<!-- results:begin -->\n{block(name, results)}<!-- results:end -->"
         assert quoted in text(file), f"{file}: run {tool.__file__}"
+
+
+def functions_in(path):
+    """Names of the test functions in a file."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_test_that_the_page_on_safety_names_exists():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", text("docs/safety.md"))
+    assert len(named) > 40
+    assert [f"{path}::{name}" for path, name in named if name not in functions_in(path)] == []
+
+
+def test_every_complaint_has_an_answer_and_a_test():
+    rows = text("docs/safety.md").split("| complaint |")[1].splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if row.startswith("|")]
+    assert len(cells) == 14
+    for complaint, answer, tests in cells:
+        assert complaint and answer and "::test_" in tests, complaint
+
+
+def test_the_page_on_safety_states_the_limits_that_there_are():
+    page = text("docs/safety.md")
+    side = isqrt(limits.MAX_TILE_PIXELS)
+    for words in (
+        f"{limits.MAX_PIXELS // 10**6} megapixels",
+        f"{limits.MAX_TEXT_CHUNK >> 20} MiB each, {limits.MAX_TEXTS >> 20} Mi characters in all, "
+        f"{limits.MAX_INFLATED} of them |",
+        f"| {limits.MAX_SCANS} scans |",
+        f"or {side}×{side} |",
+    ):
+        assert words in page, words
+
+
+def test_the_page_on_safety_quotes_the_committed_fuzz():
+    result = json.loads(text("results/fuzz/fuzz.json"))
+    counts = result["outcomes"]
+    errors = result["files"] - counts["picture"]
+    (looks,) = result["memory_mib"]
+    quoted = (
+        f"{result['files']:,} files gave {counts['picture']:,} pictures and {errors:,} errors of ours. "
+        f"The slowest took {result['slowest']['ms']:.0f} ms of processor time; "
+        f"the process had {looks[0]:.0f} MiB after the first thousand, {looks[-1]:.0f} at the end."
+    )
+    assert quoted in " ".join(text("docs/safety.md").split())
+    assert result["command"] in text("docs/safety.md")

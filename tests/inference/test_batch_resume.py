@@ -317,3 +317,43 @@ def test_links_among_the_inputs_are_read_and_their_folders_are_not(folder, resto
     assert statuses(restore(given, recursive=True)) == ["restored"] * 2
     assert sorted(os.listdir(out)) == ["a.png", NAME, "c.png"]
     assert os.listdir(other) == ["b.png"]
+
+
+@links
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_links_beside_the_originals_lead_nowhere_either(folder, brighten, tmp_path, overwrite):
+    given = folder("a.png", "b.png", "c.png")
+    precious = tmp_path / "precious.png"
+    precious.write_text("mine")
+    (given / "a.restored.png").symlink_to(precious)
+    (given / "b.restored.png").symlink_to(tmp_path / "not there yet.png")
+    outcomes = list(run(plan([given], BatchSettings(overwrite=overwrite)), brighten))
+    assert statuses(outcomes) == ["failed", "failed", "restored"]
+    for outcome in outcomes[:2]:
+        assert f"leads out of {given} through a link; remove the link" in str(outcome.error)
+    assert precious.read_text() == "mine"
+    assert sorted(os.listdir(tmp_path)) == [given.name, "precious.png"]
+
+
+@links
+def test_a_link_that_the_user_names_as_the_result_is_followed(folder, brighten, tmp_path):
+    given, named = folder("a.png"), tmp_path / "named.png"
+    (tmp_path / "sub").mkdir()
+    named.symlink_to(tmp_path / "sub" / "there.png")
+    settings = BatchSettings(output=named, overwrite=True)
+    assert statuses(run(plan([given / "a.png"], settings), brighten)) == ["restored"]
+    assert named.is_symlink() and read(tmp_path / "sub" / "there.png").width == 12
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_no_input_leads_out_of_the_output_folder(folder, restore, out, tmp_path, several):
+    """Whatever ".." is in its path, a result lies where its name and the folders below the input say."""
+    given = folder("deep/deeper/a.png", "b.png")
+    paths = [given / "deep" / "deeper" / ".." / "..", given / "deep" / ".." / "b.png"]
+    paths = [*paths, given / "deep" / "deeper" / ".."] if several else paths
+    made = restore(*paths, recursive=True)
+    assert "failed" not in statuses(made) and len(made) == 2
+    results = {path.relative_to(out).as_posix() for path in content(out)} - {NAME}
+    top = "in/" if several else ""
+    assert results == {f"{top}deep/deeper/a.png", f"{top}b.png"}
+    assert sorted(os.listdir(tmp_path)) == sorted([given.name, out.name])

@@ -1,6 +1,7 @@
 """Patterns, and results of earlier runs: what a search finds, and what it passes over."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from anyir.errors import OutputError, UsageError
 from anyir.inference.batch import run
 from anyir.inference.batch_plan import BatchSettings, plan
 from anyir.inference.manifest import NAME
+
+links = pytest.mark.skipif(sys.platform == "win32", reason="links")
 
 
 def places(paths, output, **settings):
@@ -77,6 +80,38 @@ def test_patterns_that_lead_to_nothing_or_anywhere_are_refused(folder, tmp_path,
         plan([given / pattern], BatchSettings(output=tmp_path / "out"))
     made = plan([given / "b.jpg", given / pattern], BatchSettings(output=tmp_path / "out"))
     assert (len(made.jobs), len(made.failures)) == (1, 1)
+
+
+@links
+def test_links_in_a_circle_do_not_keep_a_pattern_busy(folder):
+    """Two of them have more than a billion paths of the lengths that a system allows."""
+    given = folder("a.jpg", "sub/b.jpg")
+    for name in ("one", "two"):
+        (given / name).symlink_to(given)
+        (given / "sub" / name).symlink_to(given)
+    assert sources(given / "**" / "*.jpg") == [given / "a.jpg", given / "sub" / "b.jpg"]
+    assert sources(given / "**") == [given / "a.jpg", given / "sub" / "b.jpg"]
+    assert sources(given, recursive=True) == [given / "a.jpg", given / "sub" / "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("**/*.jpg", ["a.jpg", "x/b.jpg", "x/y/c.jpg"]),
+        ("**", ["a.jpg", "x/b.jpg", "x/y/c.jpg"]),
+        ("**/y/*", ["x/y/c.jpg"]),
+        ("x/**/c.jpg", ["x/y/c.jpg"]),
+        ("**/x/**/*.jpg", ["x/b.jpg", "x/y/c.jpg"]),
+        ("*/**/**/?.jpg", ["x/b.jpg", "x/y/c.jpg"]),
+        ("z/**/*.jpg", ["z/[1]/e.jpg"]),
+        ("x**/b.jpg", ["x/b.jpg"]),
+    ],
+)
+def test_two_stars_stand_for_any_folders_that_are_not_hidden(folder, pattern, found):
+    given = folder("a.jpg", "x/b.jpg", "x/y/c.jpg", ".hidden/d.jpg", "x/.hidden/d.jpg", "x/.d.jpg")
+    if pattern.startswith("z"):
+        folder("z/[1]/e.jpg")  # a folder whose name looks like a pattern is that folder
+    assert [path.relative_to(given).as_posix() for path in sources(given / pattern)] == found
 
 
 # Results of earlier runs

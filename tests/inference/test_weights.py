@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,16 @@ def test_the_shipped_weights_are_whole():
     assert default_name() in names
     for name in names:
         assert resolve(name).path.stat().st_size == load_facts().models[name].size_bytes
+
+
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.9, 1.0])
+def test_one_changed_bit_of_shipped_weights_is_refused_by_name(tmp_path, place):
+    shipped = resolve("default").path
+    (tmp_path / "models.json").write_bytes((weights_folder() / "models.json").read_bytes())
+    content = bytearray(shipped.read_bytes())
+    content[round(place * (len(content) - 1))] ^= 0x10
+    (tmp_path / shipped.name).write_bytes(content)
+    with pytest.raises(
+        WeightsDamaged, match=rf"{re.escape(shipped.name)} is not the file .*; reinstall anyir"
+    ):
+        resolve("default", tmp_path)

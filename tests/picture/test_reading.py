@@ -318,6 +318,32 @@ def test_the_format_is_the_content_not_the_suffix(tmp_path, make_file):
     assert read(path).format == "png"
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".eps", ".pdf", ".ico"])
+def test_of_all_that_pillow_can_open_only_our_formats_are_tried(tmp_path, monkeypatch, suffix):
+    """EPS is the worst of the others: Pillow hands it to Ghostscript, which runs what is in it."""
+    Image.init()
+    ours = {"JPEG", "MPO", "PNG", "WEBP", "TIFF", "AVIF"}
+    assert {"EPS", "GIF", "ICNS", "PSD", "FLI"} < Image.OPEN.keys() - ours
+
+    def opened(*_):
+        raise AssertionError("a decoder that has no business here")
+
+    for name in Image.OPEN.keys() - ours:
+        monkeypatch.setitem(Image.OPEN, name, (opened, opened))
+    path = tmp_path / f"picture{suffix}"
+    for head in (
+        b"%!PS-Adobe-3.0 EPSF-3.0",
+        b"\xc5\xd0\xd3\xc6",
+        b"GIF89a",
+        b"8BPS\0\1",
+        b"\0\0\1\0",
+        b"P6 9 9 255",
+    ):
+        path.write_bytes(head.ljust(200, b"\0"))
+        with pytest.raises((UnreadablePicture, UnsupportedPicture)):
+            read(path)
+
+
 # --- limits ------------------------------------------------------------------------------------------
 
 
@@ -501,3 +527,53 @@ def test_the_size_of_what_read_image_would_refuse(make_file, tmp_path):
     for format in ("PNG", "WEBP", "BMP"):
         with pytest.raises(PictureTooLarge):
             read_size(make_file(format, "RGB"), max_pixels=17 * 13 - 1)
+
+
+# --- what damaged files taught (tools/fuzz_read.py) ----------------------------------------------------
+
+
+def bare_tiff(width: int, height: int, rows_per_strip: int, strips: list[int], planes: int = 1) -> bytes:
+    """An uncompressed TIFF of 8 bits whose strips, 16 bytes each of what they are told, lie behind one another."""
+    bits = [(258, 3, 1, 8)] if planes == 1 else [(258, 3, 3, 0)]
+    entries = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        *bits,
+        (259, 3, 1, 1),
+        (262, 3, 1, 1 if planes == 1 else 2),
+    ]
+    entries += [
+        (273, 4, len(strips), 0),
+        (277, 3, 1, planes),
+        (278, 4, 1, rows_per_strip),
+        (279, 4, len(strips), 0),
+    ]
+    entries += [(284, 3, 1, 2 if planes > 1 else 1)]
+    values = 8 + 2 + 12 * len(entries) + 4
+    pixels = values + 8 * len(strips) + 8
+    offsets = [pixels + 16 * number for number in range(len(strips))]
+    packed = b""
+    for tag, kind, count, value in entries:
+        if tag == 273:
+            value = values if count > 1 else offsets[0]
+        if tag == 279:
+            value = values + 4 * len(strips) if count > 1 else 16
+        if tag == 258 and planes > 1:
+            value = values + 8 * len(strips)
+        packed += struct.pack("<HHII", tag, kind, count, value)
+    head = b"II*\0" + struct.pack("<IH", 8, len(entries)) + packed + bytes(4)
+    head += struct.pack(f"<{len(strips)}I", *offsets) + struct.pack(f"<{len(strips)}I", *[16] * len(strips))
+    return head + struct.pack("<4H", 8, 8, 8, 0) + b"".join(bytes([level]) * 16 for level in strips)
+
+
+def test_a_tiff_that_lists_too_few_strips_is_not_read_as_black_below_them():
+    assert read(bare_tiff(4, 8, 4, [10, 20])).pixels[:, 0, 0].tolist() == [10] * 4 + [20] * 4
+    for height in (9, 12, 1 << 20):
+        with pytest.raises(UnreadablePicture, match=rf"too few strips or tiles for 4×{height} pixels"):
+            read(bare_tiff(4, height, 4, [10, 20]))
+
+
+def test_a_tiff_of_separate_planes_needs_strips_for_each():
+    assert read(bare_tiff(4, 4, 4, [10, 20, 30], planes=3)).pixels[3, 3].tolist() == [10, 20, 30]
+    with pytest.raises(UnreadablePicture, match="too few strips"):
+        read(bare_tiff(4, 4, 4, [10, 20], planes=3))

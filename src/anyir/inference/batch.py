@@ -122,13 +122,14 @@ class _Work:
         Raises:
             UnreadablePicture: the input cannot be read.
             OutputError: what is there cannot count as done: half of a pair, or the very file that the user named;
-                or the result would lie outside the output folder.
+                or the result would lie outside the output folder, or elsewhere than beside its original.
         """
         folder, overwrite = self.plan.folder, self.plan.settings.overwrite
         for path in job.outputs:
-            if folder is not None and not _is_within(path, folder):
+            home = path.parent if folder is None else folder
+            if path != self.plan.settings.output and not _is_within(path, home):
                 raise OutputError(
-                    f"{shown(path)}: leads out of {shown(folder)} through a link; "
+                    f"{shown(path)}: leads out of {shown(home)} through a link; "
                     "remove the link, or choose another output"
                 )
         there = tuple(filter(os.path.lexists, job.outputs))

@@ -8,8 +8,9 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -188,6 +189,32 @@ def _find_in_folder(folder: Path, top: Path, search: Search) -> None:
         search.fail(folder, UsageError(f"{folder}: no pictures ({suffixes}) in this folder {where}{but}"))
 
 
+def _matches(top: Path, wild: Sequence[str]) -> list[Path]:
+    """What a pattern matches, sorted; as in the standard library, but that ``**`` enters no folder through a link.
+
+    Links may lead in a circle, and two of them in more circles than there is time for.
+    """
+    found = [top]
+    for number, part in enumerate(wild, 1):
+        if part == "**":
+            steps = (_all_below(folder, files=number == len(wild)) for folder in found)
+        else:
+            steps = (map(Path, glob.glob(os.path.join(glob.escape(str(folder)), part))) for folder in found)
+        found = list(dict.fromkeys(chain.from_iterable(steps)))
+    return sorted(found)
+
+
+def _all_below(top: Path, *, files: bool) -> Iterator[Path]:
+    """A folder and all in it that are not hidden, and their files too if asked for."""
+    if not top.is_dir():
+        return
+    for here, subfolders, names in os.walk(top):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        yield Path(here)
+        if files:
+            yield from (Path(here, name) for name in names if not name.startswith("."))
+
+
 def _find_by_pattern(pattern: Path, search: Search) -> None:
     """Add the pictures that a pattern matches and those in the folders that it matches, by name."""
     fixed = next(index for index, part in enumerate(pattern.parts) if glob.has_magic(part))
@@ -197,7 +224,7 @@ def _find_by_pattern(pattern: Path, search: Search) -> None:
         return
     before = search.count
     search.learn_results_above(top)
-    for path in map(Path, sorted(glob.glob(str(pattern), recursive=True))):
+    for path in _matches(top, wild):
         place = path.relative_to(top)
         folders = [top / folder for folder in reversed(place.parents)]
         if any(os.path.realpath(each) == search.excluded for each in (*folders[1:], path)):

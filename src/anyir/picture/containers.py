@@ -1,10 +1,11 @@
 """Facts in a file's first bytes that Pillow does not tell, or tells too late.
 
-Sources: PNG (ISO/IEC 15948), sections 5 and 11; the WebP container specification (RFC 9649).
+Sources: PNG (ISO/IEC 15948), sections 5 and 11; the WebP container specification (RFC 9649); JPEG (ITU-T T.81), B.2.3.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import IO, Final
@@ -34,6 +35,12 @@ _PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _PNG_COLOUR_CHUNKS: Final = (b"cHRM", b"cICP", b"gAMA", b"sRGB")
 _PNG_COLOUR_CHUNK_BYTES: Final = 32  # the longest of them, cHRM
 
+_PNG_COMPRESSED: Final = (b"iCCP", b"iTXt", b"zTXt")
+
+_JPEG_SCAN: Final = re.compile(rb"\xff\xda\x00[\x08\x0a\x0c\x0e]")
+"""A scan's marker and its header's length, for one to four components. Compressed data never look so."""
+_PIECE: Final = 1 << 20
+
 _PNG_TEXTS_THAT_TURN: Final = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")  # keywords of text chunks
 
 
@@ -51,6 +58,19 @@ def sniff_foreign(head: bytes) -> str | None:
     if head[4:8] == b"ftyp":
         return _FOREIGN_BRANDS.get(head[8:12])
     return next((name for signature, name in _FOREIGN.items() if head.startswith(signature)), None)
+
+
+def jpeg_scans(file: IO[bytes]) -> int:
+    """How many scans a JPEG has at most: those of a thumbnail or a second picture in the file count too.
+
+    The bytes are searched, not parsed, so that no decoder can see a scan that is not counted.
+    """
+    file.seek(0)
+    scans, end = 0, b""
+    while piece := file.read(_PIECE):
+        scans += len(_JPEG_SCAN.findall(end + piece))
+        end = piece[-3:]
+    return scans
 
 
 @dataclass(frozen=True)
@@ -109,6 +129,17 @@ def png_pixel_bytes(file: IO[bytes]) -> int:
             total += min(length, size - file.tell())
         file.seek(length + 4, 1)
     return total
+
+
+def png_inflated(file: IO[bytes]) -> int:
+    """How many chunks besides its pixels a PNG has that may be compressed."""
+    file.seek(8)
+    chunks = 0
+    while len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        chunks += name in _PNG_COMPRESSED
+        file.seek(length + 4, 1)
+    return chunks
 
 
 def png_turns_late(file: IO[bytes]) -> bool:

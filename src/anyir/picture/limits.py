@@ -11,6 +11,21 @@ from anyir.errors import PictureTooLarge
 MAX_PIXELS: Final = 200_000_000
 """Default limit on height × width: above every camera's picture, below what exhausts a machine's memory."""
 
+MAX_TEXT_CHUNK: Final = 1 << 20
+"""Bytes to which one compressed text or colour profile of a PNG may inflate."""
+
+MAX_TEXTS: Final = 8 << 20
+"""Characters in all the texts of a PNG together; each takes up to four bytes."""
+
+MAX_INFLATED: Final = 250
+"""Chunks of a PNG that may be compressed texts or profiles. Not all count among its texts, but all are inflated."""
+
+MAX_SCANS: Final = 100
+"""Scans of a JPEG. Programs write about ten; each goes over the whole picture, whatever few bytes it takes."""
+
+MAX_TILE_PIXELS: Final = 2048 * 2048
+"""Pixels of a TIFF's tile that is larger than four times its picture: a decoder fills it whole."""
+
 SUFFIXES: Final[Mapping[str, str]] = MappingProxyType(
     {
         ".jpg": "jpeg",

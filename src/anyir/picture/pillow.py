@@ -10,7 +10,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
+
+from anyir.picture.limits import MAX_TEXT_CHUNK, MAX_TEXTS
 
 PILLOW_ERRORS: Final = (
     ArithmeticError,
@@ -42,6 +44,7 @@ class _Terms:
         self._quiet: warnings.catch_warnings[None] | None = None
         self._max_pixels: int | None = None
         self._truncated = False
+        self._texts = (0, 0)
 
     def enter(self, max_pixels: int) -> None:
         with self._lock:
@@ -53,6 +56,8 @@ class _Terms:
                 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
                 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
                 ImageFile.LOAD_TRUNCATED_IMAGES = False
+                self._texts = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
+                PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_CHUNK, MAX_TEXTS
             self._users += 1
             if Image.MAX_IMAGE_PIXELS is not None:
                 Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
@@ -63,6 +68,7 @@ class _Terms:
             if self._users == 0 and self._quiet is not None:
                 self._quiet.__exit__(None, None, None)
                 Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = self._max_pixels, self._truncated
+                PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = self._texts
 
 
 _TERMS: Final = _Terms()
@@ -70,7 +76,10 @@ _TERMS: Final = _Terms()
 
 @contextmanager
 def on_our_terms(max_pixels: int = 0) -> Generator[None]:
-    """Within: pictures of up to ``max_pixels`` open, truncated ones never load, and remarks stay unsaid."""
+    """Within: pictures of up to ``max_pixels`` open, truncated ones never load, and remarks stay unsaid.
+
+    Texts in a PNG inflate no further than :mod:`anyir.picture.limits` allows.
+    """
     _TERMS.enter(max_pixels)
     try:
         yield

@@ -16,17 +16,9 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from anyir.errors import PictureError, PictureTooLarge, UnreadablePicture, UnsupportedPicture, reason, shown
-from anyir.picture.containers import (
-    PngFacts,
-    png_facts,
-    png_pixel_bytes,
-    png_turns_late,
-    sniff,
-    sniff_foreign,
-    webp_facts,
-)
+from anyir.picture.containers import png_facts, png_turns_late, sniff, sniff_foreign, webp_facts
 from anyir.picture.heif import READ_ONLY, heif_facts, open_heif
-from anyir.picture.limits import MAX_PIXELS, check_pixels
+from anyir.picture.limits import MAX_PIXELS, MAX_TEXT_CHUNK, MAX_TEXTS, check_pixels
 from anyir.picture.orientation import make_upright, turns
 from anyir.picture.pillow import PILLOW_ERRORS, on_our_terms
 from anyir.picture.pixels import (
@@ -35,6 +27,14 @@ from anyir.picture.pixels import (
     is_deep_colour,
     upright_arrays,
     upright_deep,
+)
+from anyir.picture.proportion import (
+    check_before_opening,
+    check_enough_data,
+    check_enough_parts,
+    check_tiles,
+    has_separate_planes,
+    numbers,
 )
 from anyir.picture.tiff_tags import exif_of_tiff
 from anyir.picture.types import Metadata, Picture
@@ -48,11 +48,9 @@ _SUBSAMPLINGS: Final[dict[tuple[int, ...], int]] = {
     (2, 1, 1, 1, 1, 1): 1,
     (2, 2, 1, 1, 1, 1): 2,
 }
-_MAX_DEFLATE_RATIO: Final = 1032  # two bits are the least that a repeat of 258 bytes takes (RFC 1951)
 _MAX_DPI: Final = 65_535  # what a JPEG can state; 1 is what Pillow makes up for a TIFF that states nothing
 
-_TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_EXTRA_SAMPLES, _TIFF_PLANAR = 0x0106, 0x0102, 0x0152, 0x011C
-_SEPARATE_PLANES: Final = 2
+_TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_EXTRA_SAMPLES = 0x0106, 0x0102, 0x0152
 
 
 def read(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -73,7 +71,7 @@ def read(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture
         UnreadablePicture: missing, a folder, empty, truncated, damaged, or no picture.
         UnsupportedPicture: a sound picture of a kind that would lose something here: animated or of several
             pages, CMYK or L*a*b*, neither 8 nor 16 bits, floating-point, another format.
-        PictureTooLarge: more pixels than ``max_pixels``.
+        PictureTooLarge: more pixels than ``max_pixels``, or what a small file would inflate to besides: texts, tiles.
     """
     with _opened(source) as (file, name):
         kind = _identify(file, name)
@@ -131,8 +129,11 @@ def _header(file: IO[bytes], name: str, kind: str, max_pixels: int) -> Generator
     if kind == "webp":  # its decoder allocates the canvas on opening, so ask the file first
         facts = webp_facts(file)
         check_pixels(facts.height, facts.width, max_pixels, name)
+    check_before_opening(file, kind, name)
     with open_heif(file, kind, name) if kind in READ_ONLY else _open_by_pillow(file, kind) as image:
         check_pixels(image.height, image.width, max_pixels, name)
+        if kind == "tiff":
+            check_tiles(image, name)
         yield image
 
 
@@ -154,10 +155,8 @@ def read_labels(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> 
                 raise UnsupportedPicture(
                     f"{name}: not a label map; write it as a greyscale or palette PNG of 8 bits"
                 )
-            file.seek(0)
-            with Image.open(file, formats=["PNG"]) as image:
-                check_pixels(image.height, image.width, max_pixels, name)
-                _check_enough_data(file, facts, name)
+            with _header(file, name, kind, max_pixels) as image:
+                check_enough_data(file, facts, name)
                 image.load()
                 labels = np.asarray(image).astype(np.uint8)
     # Pillow stretches 2- and 4-bit greys to 0..255; a label is the number that was stored
@@ -229,6 +228,11 @@ def _decoding(name: str, kind: str, max_pixels: int) -> Generator[None]:
             f"{name}: starts like a {kind.upper()} but is damaged or of an unknown kind; get the file again"
         ) from error
     except PILLOW_ERRORS as error:
+        if "MAX_TEXT_" in str(error):  # Pillow's names for the limits that we set it
+            raise PictureTooLarge(
+                f"{name}: its texts or colour profile inflate beyond the limit of {MAX_TEXT_CHUNK >> 20} MiB each, "
+                f"{MAX_TEXTS >> 20} in all; save it without them"
+            ) from None
         raise UnreadablePicture(
             f"{name}: damaged or truncated {kind.upper()} ({reason(error)}); get the file again"
         ) from error
@@ -250,7 +254,9 @@ def _to_picture(image: ImageFile, file: IO[bytes], kind: str, name: str) -> Pict
     if image.mode == "1" and transparent is not None:
         transparent = 255 if transparent else 0  # older releases of Pillow leave it unstretched
     if png is not None:
-        _check_enough_data(file, png, name)
+        check_enough_data(file, png, name)
+    if kind == "tiff":
+        check_enough_parts(image, name)
     samples = decode_deep(image, lambda: _open_by_pillow(file, kind)) if is_deep_colour(image) else None
     image.load()  # after this, EXIF that follows the pixels is known too
     orientation, exif, xmp = make_upright(_exif_of(image, kind), _bytes_or_none(info.get("xmp")))
@@ -281,17 +287,6 @@ def _open_by_pillow(file: IO[bytes], kind: str) -> ImageFile:
     return Image.open(file, formats=[kind.upper()])
 
 
-def _check_enough_data(file: IO[bytes], png: PngFacts, name: str) -> None:
-    """Refuse a PNG that states more pixels than its data can hold, before memory is allocated for them."""
-    stated, position = png.sample_bytes, file.tell()
-    if stated > _MAX_DEFLATE_RATIO * png_pixel_bytes(file):
-        raise UnreadablePicture(
-            f"{name}: damaged or truncated PNG (too little data for {png.width}×{png.height} pixels); "
-            "get the file again"
-        )
-    file.seek(position)
-
-
 def _stated_bits(file: IO[bytes], kind: str) -> int:
     """Bits per sample by the file's own word, where Pillow does not tell; 0 where it does."""
     if kind == "png":
@@ -315,9 +310,9 @@ def _refuse_lossy_kinds(image: ImageFile, name: str, stated_bits: int) -> None:
     bits, extra, inverted, separate = (max(stated_bits, image.info.get("bit_depth", 0)),), (), False, False
     if image.format == "TIFF":
         tags: Any = getattr(image, "tag_v2", {})
-        bits, extra = _numbers(tags.get(_TIFF_BITS, 1)), _numbers(tags.get(_TIFF_EXTRA_SAMPLES, ()))
+        bits, extra = numbers(tags.get(_TIFF_BITS, 1)), numbers(tags.get(_TIFF_EXTRA_SAMPLES, ()))
         inverted = tags.get(_TIFF_PHOTOMETRIC) == 0
-        separate = tags.get(_TIFF_PLANAR) == _SEPARATE_PLANES
+        separate = has_separate_planes(image)
     if image.mode in SIXTEEN_BIT_GREY:
         if max(bits) != 16 or inverted:
             raise refuse(f"greyscale of an unusual kind ({max(bits)} bits)", "convert it to 8 bits first")
@@ -327,10 +322,6 @@ def _refuse_lossy_kinds(image: ImageFile, name: str, stated_bits: int) -> None:
         raise refuse(f"has {max(bits)} bits per colour sample", "convert it to 8 bits per sample first")
     if 0 in extra:
         raise refuse("has extra channels of no stated meaning", "flatten it to RGB or RGBA first")
-
-
-def _numbers(value: int | tuple[int, ...]) -> tuple[int, ...]:
-    return value if isinstance(value, tuple) else (value,)
 
 
 def _exif_of(image: Image.Image, kind: str) -> bytes | None:
