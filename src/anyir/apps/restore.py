@@ -107,7 +107,7 @@ def restore(
         bool, typer.Option("--overwrite", help="Replace results that exist; originals never are.")
     ] = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads. [default: all cores]", show_default=False)
+        int | None, typer.Option(min=1, help="CPU threads; all cores if not given.", show_default=False)
     ] = None,
     no_guard: Annotated[
         bool,
