@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from anyir.training.recipe_files import shipped_recipes
 SCENES, SIDE, STEPS = 6, 96, 20
 NAMES = {"bsd400": "{}001", "wed": "0000{}", "rain_train_l": "norain-{}"}
 DEGRADED = {"rain_train_l": "rain-{}", "ots": "{}_0.8_0.2", "rain_real": "{}_rain-1", "haze_indoor": "{}_1"}
+EXPORTED = {load_recipe(name).network: name for name in shipped_recipes()}.values()
+"""A recipe of each network: what an export has to cope with is the network, and it takes as long as the training."""
 FOR_ALL = ("compile=false", "precision=float32", f"steps={STEPS}", "warmup_steps=2", "validation.samples=1")
 
 
@@ -73,7 +76,7 @@ def errors(run, loss):
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
-def test_a_shipped_recipe_is_planned_and_its_loss_falls(anyir, every_set, tmp_path, name):
+def test_a_shipped_recipe_is_planned_and_its_loss_falls(anyir, every_set, tmp_path, monkeypatch, name):
     """From the first to the last five steps; where batches are drawn from a mixture, some much harder than others,
     below what a network that does not learn has on the same batches."""
     recipe, given = load_recipe(name), changes(name)
@@ -84,6 +87,10 @@ def test_a_shipped_recipe_is_planned_and_its_loss_falls(anyir, every_set, tmp_pa
     assert re.search(rf"^training  {STEPS} steps, {4 * STEPS} samples", out, re.MULTILINE)
     assert not (tmp_path / "run").exists()
 
+    if name not in EXPORTED:
+        monkeypatch.setattr(
+            "anyir.model.export.export_onnx", lambda _, path, **__: SimpleNamespace(path=path)
+        )
     code, out, err = anyir(*arguments, tmp_path / "run", "--quiet")
     assert (
         (code, out) == (0, "") and err.count("\n") <= 1 and (err == "" or "model.onnx was not written" in err)
