@@ -1,6 +1,10 @@
 """The command line called in this process, and a network small enough to know by heart."""
 
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -9,6 +13,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 from anyir.apps.cli import main
 from anyir.picture import write_image
+
+TINY = {"width": 4, "blocks": (1, 1, 1, 1), "heads": (1, 1, 2, 2), "refinement_blocks": 1}
+WITH_TINY_NETWORKS = f"""
+import sys
+from dataclasses import replace
+from anyir.apps.cli import main
+from anyir.model import config
+config.NETWORKS = {{name: replace(network, **{TINY}) for name, network in config.NETWORKS.items()}}
+main(sys.argv[1:])
+"""
 
 
 @pytest.fixture
@@ -22,6 +36,36 @@ def anyir(capsys):
         return exit_.value.code, out, err
 
     return call
+
+
+@pytest.fixture
+def tiny_networks(monkeypatch):
+    """Each network by its name and with its switches, but a few hundred times smaller."""
+    from anyir.model import config
+
+    small = {name: replace(network, **TINY) for name, network in config.NETWORKS.items()}
+    monkeypatch.setattr(config, "NETWORKS", small)
+
+
+@pytest.fixture
+def start_tiny():
+    """start_tiny(argument, ...) → the command line in a process of its own, with such networks."""
+    processes = []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-c", WITH_TINY_NETWORKS, *map(str, arguments)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture

@@ -1,8 +1,5 @@
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -35,7 +32,9 @@ def arguments(tmp_path, tiny_data):
     ]
 
 
-def test_a_study_becomes_three_files_and_a_verdict_and_is_not_trained_twice(anyir, arguments, tmp_path):
+def test_a_study_becomes_three_files_and_a_verdict_and_is_not_trained_twice(
+    anyir, arguments, tmp_path, tiny_networks
+):
     code, out, err = anyir(*arguments, "--seeds", "2")
     assert code == 0, err
     assert "10 runs of 2 steps, recipe mine" in err
@@ -60,7 +59,9 @@ def test_a_study_becomes_three_files_and_a_verdict_and_is_not_trained_twice(anyi
     assert [model.stat().st_mtime_ns for model in models] == before
 
 
-def test_a_dry_run_writes_nothing_and_counts_what_is_left(anyir, arguments, tmp_path, monkeypatch):
+def test_a_dry_run_writes_nothing_and_counts_what_is_left(
+    anyir, arguments, tmp_path, monkeypatch, tiny_networks
+):
     monkeypatch.setattr("anyir.training.plan.DATA_SECONDS", 0.0)
     monkeypatch.setattr("anyir.training.plan.TIMED_STEPS", 1)
     code, out, err = anyir(*arguments, "--dry-run")
@@ -97,14 +98,8 @@ def test_an_ablation_is_of_one_process(anyir, arguments, monkeypatch):
     assert code == 2 and "without torchrun" in err
 
 
-def test_a_stopped_study_is_saved_and_says_how_to_go_on(arguments, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "anyir.apps.cli", *arguments, "--set", "steps=100000"],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    assert process.stderr is not None
+def test_a_stopped_study_is_saved_and_says_how_to_go_on(start_tiny, arguments, tmp_path):
+    process = start_tiny(*arguments, "--set", "steps=100000")
     assert "15 runs of 100000 steps" in process.stderr.readline()
     assert "run 1 of 15, a-seed0: step 100" in process.stderr.readline()
     process.send_signal(signal.SIGTERM)

@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -45,6 +47,26 @@ def test_what_a_command_raises_becomes_a_line_and_an_exit_code(anyir, monkeypatc
 
     monkeypatch.setattr("anyir.inference.batch_plan.plan", fail)
     assert anyir("restore", "x.png") == (code, "", line)
+
+
+@pytest.mark.parametrize(("name", "at_once"), [("anyir", True), ("somebody else's", False)])
+def test_only_a_network_that_still_computes_makes_an_interrupted_command_exit_at_once(
+    anyir, monkeypatch, name, at_once
+):
+    def interrupt(paths, settings):
+        raise KeyboardInterrupt
+
+    exits, done = [], threading.Event()
+    monkeypatch.setattr("anyir.inference.batch_plan.plan", interrupt)
+    monkeypatch.setattr(os, "_exit", exits.append)
+    thread = threading.Thread(target=done.wait, args=(30,), name=name, daemon=True)
+    thread.start()
+    try:
+        assert anyir("restore", "x.png") == (130, "", "anyir: interrupted\n")
+    finally:
+        done.set()
+        thread.join()
+    assert exits == [130] * at_once
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["restore", "--help"], ["--version"]])

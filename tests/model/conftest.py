@@ -18,15 +18,6 @@ SWITCHES = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """The networks here are too small to share among threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="session")
 def tiny():
     """tiny(row) → the configuration of a row of the paper's Table 5 with 4 channels and a block a stage.

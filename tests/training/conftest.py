@@ -1,8 +1,13 @@
 """A network and a recipe that train in milliseconds."""
 
+from dataclasses import replace
+
 import pytest
 
+from anyir.data import mixture
+from anyir.model import config
 from anyir.model.config import NetworkConfig
+from anyir.training.loop import train
 from anyir.training.recipe import load_recipe
 
 RECIPE = """
@@ -35,17 +40,22 @@ patch = 64
 TINY = NetworkConfig(width=4, blocks=(1, 1, 1, 1), heads=(1, 1, 2, 2), refinement_blocks=1)
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def small():
     """A network that trains in milliseconds, and clean pictures from the sets that the tiny folder has."""
-    from dataclasses import replace
-
-    from anyir.data import mixture
-    from anyir.model import config
-
-    monkeypatch.setattr(config, "NETWORKS", {**config.NETWORKS, "tiny": TINY})
     tasks = {n: replace(t, sources=("bsds",)) if "bsds" in t.sources else t for n, t in mixture.TASKS.items()}
-    monkeypatch.setattr(mixture, "TASKS", tasks)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "NETWORKS", {**config.NETWORKS, "tiny": TINY})
+        patch.setattr(mixture, "TASKS", tasks)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(small, tiny_data, tmp_path_factory):
+    """The outcome of the recipe as it stands, trained without a stop under the name "whole"; only to be read."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "recipe.toml").write_text(RECIPE)
+    return train(load_recipe(str(folder / "recipe.toml")), tiny_data, folder / "run", recipe_name="whole")
 
 
 @pytest.fixture

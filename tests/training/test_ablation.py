@@ -33,8 +33,9 @@ def tiny_ablations(monkeypatch, small):
 
 @pytest.fixture
 def shared(recipe):
-    """A recipe of three steps, the last of them in the second stage."""
-    return lambda *changes: recipe("steps=3", "validation.hold_out_every=4", *changes)
+    """A recipe of three steps, the last of them in the second stage, with a checkpoint at its end."""
+    three = ("steps=3", "checkpoint_every_steps=3", "validation.hold_out_every=4")
+    return lambda *changes: recipe(*three, *changes)
 
 
 def stop_after(steps):

@@ -55,31 +55,29 @@ def loader_of(recipe, data):
 
 
 @pytest.mark.parametrize("changes", [(), ("mixture={}", "repeats={noise50=2, lowlight=1, clean=1}")])
-@pytest.mark.parametrize("workers", [0, 2])
-def test_training_from_files_ends_with_the_bits_of_training_from_memory(
-    tiny_data, tmp_path, recipe, changes, workers
-):
-    whole = train(recipe(*changes), tiny_data, tmp_path / "memory")
-    files = train(recipe(*changes, *FILES, f"workers={workers}"), tiny_data, tmp_path / "files")
-    assert files.finished and files.step == 12 and files.scores == whole.scores
-    assert_same_bits(tmp_path / "memory", tmp_path / "files")
-    losses = [
-        json.loads((tmp_path / run / "log.jsonl").read_text().splitlines()[-2])["loss"]
-        for run in ("memory", "files")
-    ]
-    assert losses[0] == losses[1]
-    assert not multiprocessing.active_children()
+def test_training_from_files_ends_with_the_bits_of_training_from_memory(tiny_data, tmp_path, recipe, changes):
+    memory = train(recipe(*changes), tiny_data, tmp_path / "memory")
+    for workers in (0, 2):
+        run = tmp_path / f"files-{workers}"
+        files = train(recipe(*changes, *FILES, f"workers={workers}"), tiny_data, run)
+        assert files.finished and files.step == 12 and files.scores == memory.scores
+        assert_same_bits(tmp_path / "memory", run)
+        losses = [
+            json.loads((each / "log.jsonl").read_text().splitlines()[-2])["loss"]
+            for each in (tmp_path / "memory", run)
+        ]
+        assert losses[0] == losses[1]
+        assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize("stop", [5, 9])
 def test_a_resumed_run_goes_on_exactly_also_in_its_second_stage_and_with_other_workers(
-    tiny_data, tmp_path, recipe, stop
+    tiny_data, tmp_path, recipe, whole, stop
 ):
-    train(recipe(), tiny_data, tmp_path / "memory")
     part = train(recipe(*FILES), tiny_data, tmp_path / "files", should_stop=stop_after(stop))
     assert part.step == stop and not multiprocessing.active_children()
     train(recipe(*FILES, "workers=1"), tiny_data, tmp_path / "files", resume=True)
-    assert_same_bits(tmp_path / "memory", tmp_path / "files")
+    assert_same_bits(whole.model.parent, tmp_path / "files")
 
 
 def test_loading_may_not_change_when_a_run_is_resumed(tiny_data, tmp_path, recipe):

@@ -1,9 +1,12 @@
+import itertools
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ import torch
 from anyir.errors import ConfigurationError, DataError, OutputError, TrainingError, WeightsDamaged
 from anyir.model.checkpoint import load_checkpoint, read_safetensors, write_safetensors_atomic
 from anyir.model.config import network_config
+from anyir.training import loop
 from anyir.training.averaging import MovingAverage
 from anyir.training.loop import train
 from anyir.training.recipe import Stage
@@ -36,19 +40,20 @@ def assert_same_run(a, b):
 
 
 @pytest.mark.parametrize("stop", [1, 5, 6, 9])
-def test_a_resumed_run_ends_with_the_same_bits_as_one_that_never_stopped(tiny_data, tmp_path, recipe, stop):
+def test_a_resumed_run_ends_with_the_same_bits_as_one_that_never_stopped(
+    tiny_data, tmp_path, recipe, whole, stop
+):
     """Also when stopped in the second stage (step 9), where BatchNorm is frozen, and before any checkpoint was due."""
-    whole = train(recipe(), tiny_data, tmp_path / "whole")
     part = train(recipe(), tiny_data, tmp_path / "parts", should_stop=stop_after(stop))
     assert whole.finished and not part.finished and part.step == stop
     rest = train(recipe(), tiny_data, tmp_path / "parts", resume=True)
     assert rest.finished and rest.step == 12 and rest.samples == whole.samples == 6 * 4 + 6 * 2
-    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    assert_same_run(whole.model.parent, tmp_path / "parts")
     assert rest.scores == whole.scores
 
 
 def test_a_compiled_run_can_be_resumed_and_ends_as_one_that_was_not_compiled(
-    tiny_data, tmp_path, recipe, monkeypatch
+    tiny_data, tmp_path, recipe, whole, monkeypatch
 ):
     """The wrapper that compiling makes must leave no trace in names, modes or statistics."""
     compile_network = torch.compile
@@ -59,23 +64,24 @@ def test_a_compiled_run_can_be_resumed_and_ends_as_one_that_was_not_compiled(
         return compile_network(network, backend="eager", **options)
 
     monkeypatch.setattr(torch, "compile", without_code_generation)
-    train(recipe(), tiny_data, tmp_path / "plain")
     train(recipe("compile=true"), tiny_data, tmp_path / "compiled", should_stop=stop_after(7))
     train(recipe("compile=true"), tiny_data, tmp_path / "compiled", resume=True)
-    assert_same_run(tmp_path / "plain", tmp_path / "compiled")
+    assert_same_run(whole.model.parent, tmp_path / "compiled")
     assert kept == [{"dynamic": False}] * 2
 
 
-def test_training_changes_the_weights_and_another_seed_changes_them_otherwise(tiny_data, tmp_path, recipe):
-    train(recipe(), tiny_data, tmp_path / "a")
+def test_training_changes_the_weights_and_another_seed_changes_them_otherwise(
+    tiny_data, tmp_path, recipe, whole
+):
     train(recipe("seed=1"), tiny_data, tmp_path / "b")
-    a, b = tensors(tmp_path / "a"), tensors(tmp_path / "b")
+    a, b = tensors(whole.model.parent), tensors(tmp_path / "b")
     assert not torch.equal(a["network/embed.weight"], b["network/embed.weight"])
     assert not torch.equal(a["network/embed.weight"], a["average/embed.weight"])
 
 
 def test_the_loss_falls(tiny_data, tmp_path, recipe):
-    train(recipe("steps=150", "validation.every_steps=150"), tiny_data, tmp_path / "run")
+    long = recipe("steps=150", "validation.every_steps=150", "checkpoint_every_steps=150")
+    train(long, tiny_data, tmp_path / "run")
     log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     losses = [entry["loss"] for entry in log if "loss" in entry]
     assert len(losses) == 15 and sum(losses[-4:]) < 0.8 * sum(losses[:4])
@@ -95,38 +101,42 @@ def test_the_log_is_that_of_one_run_after_a_resume(tiny_data, tmp_path, recipe):
     assert steps == [10, 20, 30, 40, 40]
 
 
-def test_the_weights_say_what_they_are(tiny_data, tmp_path, recipe):
-    train(recipe(), tiny_data, tmp_path / "run", recipe_name="mine")
-    checkpoint = load_checkpoint(tmp_path / "run/model.safetensors")
+def test_the_weights_say_what_they_are(whole):
+    checkpoint = load_checkpoint(whole.model)
     training = checkpoint.header["training"]
     assert checkpoint.network == network_config("tiny")
     assert checkpoint.header["recipe"]["optimiser"]["learning_rate"] == 2e-3
-    assert training["recipe"] == "mine" and training["samples"] == 36 and training["steps"] == 12
+    assert training["recipe"] == "whole" and training["samples"] == 36 and training["steps"] == 12
     assert training["data"] == {"pictures": 14, "sets": {"bsds": 7, "lowlight": 7}}
     assert set(training["validation"]) == {"noise50", "lowlight", "clean"}
 
 
-def test_a_run_can_start_from_other_weights_and_says_so(tiny_data, tmp_path, recipe):
-    train(recipe(), tiny_data, tmp_path / "first", recipe_name="first")
-    first = tmp_path / "first/model.safetensors"
+def test_a_run_can_start_from_other_weights_and_says_so(tiny_data, tmp_path, recipe, whole):
+    first = whole.model
     gentle = recipe("optimiser.learning_rate=1e-12", "seed=9", "optimiser.weight_decay=0.0")
     train(gentle, tiny_data, tmp_path / "second", weights=first)
     before, after = load_checkpoint(first), load_checkpoint(tmp_path / "second/model.safetensors")
     assert torch.allclose(before.state["embed.weight"], after.state["embed.weight"], atol=1e-6)
-    assert after.header["training"]["started_from"]["recipe"] == "first"
+    assert after.header["training"]["started_from"]["recipe"] == "whole"
     stopped, weights = tmp_path / "stopped", first
     for resume in (False, True):  # the second sitting is not told again what the first began from
         stop = stop_after(3)
         train(gentle, tiny_data, stopped, weights=weights, resume=resume, should_stop=stop)
         header = load_checkpoint(stopped / "model.safetensors").header
-        assert header["training"]["started_from"]["recipe"] == "first"
+        assert header["training"]["started_from"]["recipe"] == "whole"
         weights = None
     with pytest.raises(ConfigurationError, match="not the recipe's"):
         train(recipe("network=ablation-a"), tiny_data, tmp_path / "third", weights=first)
 
 
-def test_a_time_budget_ends_the_run_and_its_schedule(tiny_data, tmp_path, recipe):
-    started = time.monotonic()
+@pytest.fixture
+def eighths(monkeypatch):
+    """A clock for the loop, on which every step takes an eighth of a second."""
+    ticks = itertools.count(100.0, 0.125)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+
+
+def test_a_time_budget_ends_the_run_and_its_schedule(tiny_data, tmp_path, recipe, eighths):
     rates = []
     outcome = train(
         recipe("steps=1000000", "validation.every_steps=1000000", "optimiser.final_share=0.0"),
@@ -135,17 +145,19 @@ def test_a_time_budget_ends_the_run_and_its_schedule(tiny_data, tmp_path, recipe
         max_minutes=0.05,
         on_progress=lambda p: rates.append(p.learning_rate),
     )
-    assert outcome.finished and 0 < outcome.step < 1000000
-    assert outcome.seconds == pytest.approx(3, abs=1) and time.monotonic() - started < 20
-    assert rates[-1] < 0.5 * max(rates)
+    assert outcome.finished and (outcome.step, outcome.seconds) == (24, 3.0)
+    assert outcome.samples == 12 * 4 + 12 * 2  # the second stage begins at half of the time
+    # Of steps 10, 20 and 24: half a cosine, over the time that is over before them.
+    expected = [1e-3 * (1 + math.cos(math.pi * steps / 24)) for steps in (9, 19, 23)]
+    assert rates == pytest.approx(expected, rel=1e-3)
 
 
-def test_a_resumed_run_keeps_its_time_budget(tiny_data, tmp_path, recipe):
+def test_a_resumed_run_keeps_its_time_budget(tiny_data, tmp_path, recipe, eighths):
     long = recipe("steps=1000000", "validation.every_steps=1000000")
-    first = train(long, tiny_data, tmp_path / "run", max_minutes=0.03, should_stop=stop_after(3))
+    first = train(long, tiny_data, tmp_path / "run", max_minutes=0.03125, should_stop=stop_after(3))
     rest = train(long, tiny_data, tmp_path / "run", resume=True)
-    assert not first.finished and rest.finished and rest.step < 1000000
-    assert rest.seconds == pytest.approx(1.8, abs=1)
+    assert not first.finished and (first.step, first.seconds) == (3, 0.375)
+    assert rest.finished and (rest.step, rest.seconds) == (15, 1.875)
 
 
 def test_a_run_folder_is_not_overwritten_nor_resumed_with_another_recipe(tiny_data, tmp_path, recipe):
@@ -168,7 +180,7 @@ def test_a_damaged_state_is_refused(tiny_data, tmp_path, recipe):
 @pytest.mark.skipif(sys.platform == "win32", reason="limits on the size of files")
 @pytest.mark.parametrize("fails", ["model", "state", "log"])
 def test_a_full_disk_ends_training_in_one_line_and_leaves_what_can_be_resumed(
-    tiny_data, tmp_path, recipe, fails
+    tiny_data, tmp_path, recipe, whole, fails
 ):
     """A limit on the size of files breaks a write off half way, as a full disk does."""
     import resource
@@ -205,8 +217,7 @@ def test_a_full_disk_ends_training_in_one_line_and_leaves_what_can_be_resumed(
     else:
         assert (run / "model.safetensors").read_bytes() == kept["model"]
     train(recipe(*changes), tiny_data, run, resume=True)
-    train(recipe(*changes), tiny_data, tmp_path / "whole")
-    assert_same_run(tmp_path / "whole", run)
+    assert_same_run(whole.model.parent, run)
 
 
 def test_a_patch_too_large_for_the_pictures_is_refused_before_training(tiny_data, tmp_path, recipe):
@@ -233,7 +244,8 @@ def test_a_batch_in_parts_trains_what_the_whole_batch_does(tiny_data, tmp_path, 
         for accumulate in (1, 3):
             stages = f"stages=[{{until=1, patch=16, batch=6, freeze_batch_norm={frozen}, accumulate={accumulate}}}]"
             run = tmp_path / f"{frozen}{accumulate}"
-            train(recipe(stages, "steps=8", "optimiser.learning_rate=1e-4"), tiny_data, run)
+            eight = ("steps=8", "checkpoint_every_steps=8", "optimiser.learning_rate=1e-4")
+            train(recipe(stages, *eight), tiny_data, run)
             weights.append(load_checkpoint(run / "model.safetensors").state)
         whole, parts = weights
         distance[frozen] = max(float((whole[n] - parts[n]).abs().max()) for n in whole if whole[n].ndim)
@@ -289,14 +301,18 @@ mixture.TASKS = tasks
 config.NETWORKS = {**config.NETWORKS, "tiny": config.NetworkConfig(
     width=4, blocks=(1, 1, 1, 1), heads=(1, 1, 2, 2), refinement_blocks=1)}
 recipe, data, out = sys.argv[1:]
-train(load_recipe(recipe, ["steps=200", "validation.every_steps=200"]), Path(data), Path(out), resume=True,
+train(load_recipe(recipe, ["steps=60", "validation.every_steps=60"]), Path(data), Path(out), resume=True,
       on_progress=lambda p: print(p.step, flush=True))
 """
 
 
 def test_a_run_killed_at_any_moment_ends_with_the_same_bits(tiny_data, tmp_path, recipe):
-    """SIGKILL leaves no time to write anything; some of the kills fall into the writing of a checkpoint."""
-    whole = train(recipe("steps=200", "validation.every_steps=200"), tiny_data, tmp_path / "whole")
+    """SIGKILL leaves no time to write anything; some of the kills fall into the writing of a checkpoint.
+
+    The killed run writes one every second step, the other only at its end, which changes no bit.
+    """
+    sixty = ("steps=60", "validation.every_steps=60", "checkpoint_every_steps=60")
+    whole = train(recipe(*sixty), tiny_data, tmp_path / "whole")
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
     command = [

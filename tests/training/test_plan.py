@@ -17,7 +17,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(planning, "DATA_SECONDS", 0.0)
 
 
-def test_the_plan_is_that_of_the_training_which_follows(tiny_data, tmp_path, recipe):
+def test_the_plan_is_that_of_the_training(tiny_data, tmp_path, recipe, whole):
     plan = plan_training(recipe(), tiny_data, tmp_path / "run", recipe_name="mine")
     assert (plan.steps, plan.steps_left, plan.samples_left, plan.validations) == (12, 12, 6 * 4 + 6 * 2, 2)
     assert [(s.steps, s.patch, s.batch, s.freeze_batch_norm) for s in plan.stages] == [
@@ -26,14 +26,13 @@ def test_the_plan_is_that_of_the_training_which_follows(tiny_data, tmp_path, rec
     ]
     assert plan.held_out == {"bsds": 1, "lowlight": 1}
     assert not plan.ends_by_time and plan.epochs is None
-    outcome = train(recipe(), tiny_data, tmp_path / "run")
-    assert (outcome.step, outcome.samples) == (plan.steps_left, plan.samples_left)
-    log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert (whole.step, whole.samples) == (plan.steps_left, plan.samples_left)
+    log = [json.loads(line) for line in (whole.model.parent / "log.jsonl").read_text().splitlines()]
     rates = [line["learning_rate"] for line in log if "loss" in line]  # of steps 10 and 12
     assert plan.stages[1].learning_rates[1] == rates[-1]
     assert plan.stages[0].learning_rates[0] == pytest.approx(2e-3 / 3)
     for name, planned in (("model", plan.model_bytes), ("state", plan.state_bytes)):
-        tensors = read_safetensors(tmp_path / "run" / f"{name}.safetensors")[0]
+        tensors = read_safetensors(whole.model.parent / f"{name}.safetensors")[0]
         assert sum(tensor.nbytes for tensor in tensors.values()) == planned
     assert 100e6 < plan.peak_bytes < 100e9 and plan.free_bytes > 0
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
@@ -71,13 +70,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = _run(given or ["--help"])
         sys.stdout.flush()
-        if code == INTERRUPTED and any(thread.daemon for thread in threading.enumerate()):
+        if code == INTERRUPTED and _computing():
             sys.stderr.flush()
             os._exit(code)  # a network computes on in a thread: Python's own end would wait for it, or crash
         sys.exit(code)
     except BrokenPipeError:  # the reader of our output has gone; Python would complain again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _computing() -> bool:
+    """Whether a network is still at work; other threads are their owners' business."""
+    from anyir.inference.background import at_work
+
+    return at_work()
 
 
 def _run(arguments: list[str]) -> int:

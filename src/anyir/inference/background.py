@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from anyir.inference.tiles import Progress
 
 _T = TypeVar("_T")
+_NAME: Final = "anyir"
 _PATIENCE: Final = 0.1
 """Seconds between looks at the clock: Windows hears no Ctrl-C while a thread waits."""
 
@@ -52,7 +53,7 @@ def interruptibly(work: Callable[[Progress], _T], listen: Progress) -> _T:
         finally:
             told.put(None)
 
-    threading.Thread(target=in_the_background, name="anyir", daemon=True).start()
+    threading.Thread(target=in_the_background, name=_NAME, daemon=True).start()
     try:
         while (progress := _next(told)) is not None:
             listen(*progress)
@@ -62,6 +63,11 @@ def interruptibly(work: Callable[[Progress], _T], listen: Progress) -> _T:
     if failures:
         raise failures[0]
     return results[0]
+
+
+def at_work() -> bool:
+    """Whether anything is at work in the background, waited for or abandoned."""
+    return any(thread.name == _NAME for thread in threading.enumerate())
 
 
 def _next(told: SimpleQueue[tuple[int, int] | None]) -> tuple[int, int] | None:

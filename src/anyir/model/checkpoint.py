@@ -7,6 +7,7 @@ all, and what is read is checked against the configuration before any of it is u
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -236,8 +237,7 @@ def as_float16_if_exact_enough(tensor: Tensor) -> Tensor:
 
 def _mismatch(state: Mapping[str, Tensor], config: NetworkConfig) -> str | None:
     """What keeps ``state`` from being weights of a network of this configuration; None if nothing does."""
-    with torch.device("meta"):
-        expected = AnyIR(config).state_dict()
+    expected = _tensors_of(config)
     for name, like in expected.items():
         if name not in state:
             return f"tensor {name!r} is missing"
@@ -251,3 +251,13 @@ def _mismatch(state: Mapping[str, Tensor], config: NetworkConfig) -> str | None:
             return f"tensor {name!r} has values that are not finite"
     extra = next((name for name in state if name not in expected), None)
     return None if extra is None else f"tensor {extra!r} has no place in the network"
+
+
+@functools.cache
+def _tensors_of(config: NetworkConfig) -> dict[str, Tensor]:
+    """Names and tensors without values of a network of this configuration.
+
+    Kept, since making a small network takes as long as a step of its training, and a run saves one again and again.
+    """
+    with torch.device("meta"):
+        return AnyIR(config).state_dict()
