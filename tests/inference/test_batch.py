@@ -1,4 +1,5 @@
 import os
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 
 from anyir.errors import EngineUnavailable, OutputError, UnreadablePicture, UsageError
 from anyir.files import write_atomically
-from anyir.inference import Restorer
+from anyir.inference import Restorer, batch
 from anyir.inference.batch import run
 from anyir.inference.batch_plan import BatchSettings, plan
 from anyir.inference.batch_report import report, summarise
@@ -256,6 +257,31 @@ def test_bad_files_fail_alone(folder, brighten, tmp_path):
         assert outcome.source.name in str(outcome.error)
         assert "\n" not in str(outcome.error)
     assert tree(tmp_path / "out") == ["a.jpg", "z.png"]
+
+
+@pytest.mark.parametrize("comparison", [False, True])
+def test_the_original_takes_no_memory_while_the_result_is_encoded(
+    folder, brighten, tmp_path, monkeypatch, comparison
+):
+    """Encoding a large picture takes a copy of it: with the original beside that, the peak would be here."""
+    originals, alive = [], []
+
+    def remembering(path):
+        picture = read(path)
+        originals.append(weakref.ref(picture.pixels))
+        return picture
+
+    def encode(picture, path):
+        alive.append((path.name, originals[-1]() is not None))
+        return b"content"
+
+    monkeypatch.setattr(batch, "read", remembering)
+    monkeypatch.setattr(batch, "_encode", encode)
+    settings = BatchSettings(output=tmp_path / "out", side_by_side=comparison)
+    (outcome,) = run(plan([folder("a.png")], settings), brighten)
+    assert outcome.error is None
+    assert alive[-1] == ("a.png", False)
+    assert len(alive) == 1 + comparison
 
 
 def test_a_result_that_exists_costs_no_work_and_stays(folder, function_engine, tmp_path):

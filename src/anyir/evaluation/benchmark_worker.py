@@ -163,6 +163,7 @@ def _photo(asked: Mapping[str, Any]) -> dict[str, Any]:
             first.append(time.time() - asked["started"])
 
     restored = restorer(degraded, on_tile=on_tile)
+    del degraded  # as anyir restore does
     restored_at = time.perf_counter()
     write(restored, path.with_name(f"{path.stem}.restored.jpg"))
     written_at = time.perf_counter()

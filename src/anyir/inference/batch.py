@@ -166,10 +166,11 @@ class _Work:
         if job.comparison is not None:
             compared = compare_pictures(degraded, restored, format=_format_of(job.comparison))
             files[job.comparison] = _encode(compared, job.comparison)
-        files[job.output] = _encode(with_note(restored, self.restorer, settings.strength), job.output)
         findings = find(degraded.pixels, restored.pixels)
+        del degraded  # encoding takes as much memory again, and needs it no more
+        files[job.output] = _encode(with_note(restored, self.restorer, settings.strength), job.output)
         return _Restored(
-            degraded.width, degraded.height, files, findings, held_back[0] if held_back else None
+            restored.width, restored.height, files, findings, held_back[0] if held_back else None
         )
 
     def _write(self, job: Job, found: _Found, restored: _Restored, seconds: float) -> None:
