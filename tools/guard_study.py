@@ -13,9 +13,11 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from zlib import crc32
 
 from anyir.errors import AnyirError
-from anyir.evaluation.guard_study import Pair, evaluated_pairs, markdown, study_guard, to_json
+from anyir.evaluation.guard_study import Pair, Pictures, evaluated_pictures, markdown, study_guard, to_json
 from anyir.evaluation.results import library_versions
 from anyir.evaluation.run import find_sets
 from anyir.evaluation.sets import select_sets
@@ -25,6 +27,13 @@ from anyir.inference.guard import Limits
 
 RECIPE = "anyir-s-cpu-last"
 """Whose tasks and held-out pictures are taken."""
+
+LARGE = ("photos", "sunhays")
+IN_TILES = ("noise25", "light_rain", "haze", "blur", "dark", "jpeg", "clean")
+SAMPLES = 12
+PATCH = 448
+TILE = 256
+"""As 1024 pixels are in tiles of 512, but for the size of things."""
 
 COMPARED = (Limits(0.02, 0.06), Limits(), Limits(0.06, 0.15), Limits(0.1, 0.2))
 
@@ -60,7 +69,7 @@ def study(arguments: argparse.Namespace) -> None:
         name, limits, sets = "limits", COMPARED, list(held_out(arguments.data))
     else:
         found = find_sets(arguments.data, select_sets("all", ()))
-        name, limits, sets = "guard", (Limits(),), list(evaluated_pairs(found))
+        name, limits, sets = "guard", (Limits(),), list(evaluated_pictures(found))
     studies = study_guard(sets, engine, limits, on_set=lambda title: sys.stderr.write(f"{title}\n"))
     about = {
         "command": f"python {shlex.join(sys.argv)}",
@@ -76,20 +85,31 @@ def study(arguments: argparse.Namespace) -> None:
     sys.stdout.write(text)
 
 
-def held_out(data: Path) -> Iterator[tuple[str, str, Iterator[Pair]]]:
-    """The patches that training validates on, by task."""
+def held_out(data: Path) -> Iterator[Pictures]:
+    """The patches that training validates on, by task; and larger ones of the larger pictures, in tiles."""
     import torch
 
     from anyir.data.catalogue import load_pictures
+    from anyir.data.mixture import Mixture
     from anyir.training.recipe import load_recipe
     from anyir.training.validation import Validator
 
     recipe = load_recipe(RECIPE, ())
     _, pictures = load_pictures(data, recipe.sets, leave_out=recipe.leave_out)
     for task, batch in Validator(recipe, pictures, torch.device("cpu")).batches.items():
-        images = (part.permute(0, 2, 3, 1).contiguous().numpy() for part in batch)
-        pairs = zip(*images, strict=True)
-        yield task, task.replace("_", " "), (Pair(str(n), *pair) for n, pair in enumerate(pairs))
+        yield Pictures(task, task.replace("_", " "), _pairs(batch))
+    _, large = load_pictures(data, LARGE)
+    for task in IN_TILES:
+        mixture = Mixture({task: 1.0}, large, sources={task: LARGE})
+        batch = mixture.task_batch(task, SAMPLES, PATCH, torch.Generator().manual_seed(crc32(task.encode())))
+        yield Pictures(f"{task}-in-tiles", f"{task.replace('_', ' ')}, in tiles", _pairs(batch), TILE)
+
+
+def _pairs(batch: Any) -> Iterator[Pair]:  # noqa: ANN401
+    """The patches of a batch, (N, 3, H, W) each, one by one."""
+    images = (part.permute(0, 2, 3, 1).contiguous().numpy() for part in batch)
+    for number, pair in enumerate(zip(*images, strict=True)):
+        yield Pair(str(number), *pair)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def test_peers_sizes_batches_and_photographs_are_the_users(anyir, asked, make_we
     assert networks(asked)[3]["way"]["name"] == "peer.onnx"
     assert asked[-1]["do"] == "photo"
     assert asked[-1]["weights"] == resolve("default").name
-    repeat = f"--size 64 --size 32 --batch 2 --peer {peer} --photo 0.3 --rounds 1 --device auto"
+    repeat = f"--size 64 --size 32 --batch 2 --peer {peer} --photo 0.3 --rounds 1 --device cpu"
     assert f"anyir benchmark --weights default {repeat}\n" in out
 
 
@@ -119,7 +119,7 @@ def test_results_are_replaced_only_when_that_is_allowed(anyir, asked, tmp_path):
     [
         (("--size", "60"), "size = 60: must be a multiple of 8"),
         (("--photo", "500"), "photo = 500: must be from 0.1 to 100 megapixels"),
-        (("--device", "tpu"), "--device 'tpu': must be auto, cpu or cuda"),
+        (("--device", "tpu"), "--device 'tpu': must be cpu or cuda"),
         (("--peer", "none.onnx"), "none.onnx: no such file"),
         (("--weights", "nobody"), "no weights are called 'nobody'"),
     ],
@@ -128,6 +128,18 @@ def test_what_is_impossible_is_said_before_anything_is_measured(anyir, asked, ar
     code, _, err = anyir("benchmark", *arguments)
     assert (code, asked) == (2, [])
     assert message in err
+
+
+def test_what_fails_is_written_beside_the_rest_and_the_exit_code_says_so(anyir, monkeypatch, tmp_path):
+    def measure(request):
+        return {"rates": {"float32": 1e9}} if request["do"] == "matrix" else {"error": "out of memory"}
+
+    monkeypatch.setattr(benchmark, "measure_in_a_process", measure)
+    (tmp_path / "benchmark.png").write_bytes(b"of an earlier run")
+    code, out, _ = anyir("benchmark", "--size", "64", "--rounds", "1", "-o", tmp_path, "--overwrite")
+    assert code == 1
+    assert "out of memory" in out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["benchmark.json", "benchmark.md"]
 
 
 def test_two_peers_of_one_name_are_refused(anyir, asked, make_weights, tmp_path):

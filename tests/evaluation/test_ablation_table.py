@@ -131,6 +131,15 @@ def test_only_seeds_with_all_five_networks_count():
         ablation_table(study(), found[:4])
 
 
+def test_seconds_from_several_devices_are_said_to_compare_nothing():
+    found = results(lambda row, seed: 0.0)
+    table = ablation_table(study(), found)
+    assert "- device: 2 threads of a CPU (x86_64)\n" in markdown(study(), table, found, "x")
+    found[3] = replace(found[3], device="a GPU")
+    text = markdown(study(), table, found, "x")
+    assert "- device: 2 threads of a CPU (x86_64); a GPU: not the same for all runs, so that seconds" in text
+
+
 def test_the_three_files_hold_the_same_numbers():
     found = results(lambda row, seed: 0.03 * (seed - 1))
     table = ablation_table(study(), found)

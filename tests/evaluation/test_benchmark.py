@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from anyir.errors import EngineUnavailable, UsageError
-from anyir.evaluation import benchmark, benchmark_worker
+from anyir.evaluation import benchmark, benchmark_worker, peak_memory
 from anyir.evaluation.benchmark import (
     Benchmark,
     Case,
@@ -59,7 +59,7 @@ class Machine:
         if name in self.errors:
             return {"error": f"{name} broke"}
         if asked["result"] is not None:
-            np.save(asked["result"], np.full(3, self.results.get(name, 0.0)))
+            np.full(3, self.results.get(name, 0.0), np.float32).tofile(asked["result"])
         seconds = self.seconds[name] + 0.01 * sum(each["do"] == "matrix" for each in self.asked)
         return {"seconds": [seconds, 2 * seconds], "provider": "X", "peak_bytes": len(self.asked)}
 
@@ -152,11 +152,35 @@ def test_photographs_are_made_in_the_shape_of_a_camera_and_restored_from_small_t
         on_step=lambda *step: steps.append(step),
     )
     assert [(each.width, each.height) for each in found.photos] == [(633, 474), (1264, 949)]
-    assert found.photos[0] == PhotoTiming(633, 474, **PHOTO)
+    assert found.photos[0] == PhotoTiming(633, 474, **PHOTO, runs=3)
     assert found.photos[0].decoded_bytes == 3 * 633 * 474
     assert machine.asked[-1]["weights"] == "w"
+    assert sum(each["do"] == "photo" for each in machine.asked) == 6
     assert [step[:2] for step in steps] == [(0, 3), (1, 3), (2, 3)]
     assert steps[2][2] == "a photograph of 1264x949"
+
+
+def test_the_shortest_of_a_photographs_runs_counts_and_a_long_one_is_not_repeated():
+    runs = iter(
+        {
+            **PHOTO,
+            "read_seconds": number,
+            "restore_seconds": seconds,
+            "first_seconds": first,
+            "peak_bytes": peak,
+        }
+        for number, (seconds, first, peak) in enumerate(
+            [(20.0, 0.5, 7), (19.0, 0.75, 9), (21.0, 0.25, 8), (61.0, 2.0, 5)]
+        )
+    )
+
+    def measure(asked):
+        return {"rates": {}} if asked["do"] == "matrix" else next(runs)
+
+    small, large = run_benchmark([], weights="w", megapixels=[0.3, 1], rounds=1, measure=measure).photos
+    assert (small.restore_seconds, small.read_seconds, small.runs) == (19.0, 1, 3)
+    assert (small.first_seconds, small.peak_bytes) == (0.25, 9)
+    assert (large.restore_seconds, large.runs) == (61.0, 1)
 
 
 def test_a_photograph_has_some_grain_and_is_the_same_each_time():
@@ -188,15 +212,53 @@ def test_no_rounds_are_refused():
         run_benchmark([], weights="w", rounds=0)
 
 
-def without_photographs(asked):
-    return {"error": "gone"} if asked["do"] == "photo" else {"rates": {}}
+def test_a_photograph_that_cannot_be_restored_costs_nothing_else():
+    def measure(asked):
+        if asked["do"] == "matrix":
+            return {"rates": {}}
+        return {"error": "gone"} if "1155x866" in asked["path"] else dict(PHOTO)
+
+    found = run_benchmark([], weights="w", megapixels=[0.3, 1, 1.2], rounds=1, measure=measure)
+    assert [photo.width for photo in found.photos] == [633, 1264]
+    assert found.failures == ("a photograph of 1155x866 cannot be restored: gone",)
 
 
-def test_a_photograph_or_a_matrix_that_cannot_be_had_ends_it():
-    with pytest.raises(EngineUnavailable, match="633x474 cannot be restored: gone"):
-        run_benchmark([], weights="w", megapixels=[0.3], rounds=1, measure=without_photographs)
+def test_a_matrix_product_that_cannot_be_measured_ends_it():
     with pytest.raises(EngineUnavailable, match="matrix product cannot be measured: none"):
         run_benchmark([], weights="w", measure=lambda _: {"error": "none"})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_result_that_is_not_finite_is_an_error_and_has_no_time(value):
+    machine = Machine({"PyTorch": 1, "exported": 1}, {"exported": value})
+    found = run_benchmark([Case(PLAIN, 64), Case(EXPORTED, 64)], weights="w", rounds=1, measure=machine)
+    assert found.timings[1] == Timing(Case(EXPORTED, 64), error="the result is not finite")
+
+
+def test_without_pytorch_a_gpu_has_no_rate(monkeypatch):
+    monkeypatch.setattr(benchmark_worker, "find_spec", lambda name: None)
+    assert answer({"do": "matrix", "device": "cuda"}) == {"rates": {}}
+
+
+def test_memory_that_the_system_does_not_tell_is_not_guessed(network, monkeypatch):
+    """The highest point was before the engine was made, or the engine holds its memory on a device."""
+    monkeypatch.setattr(benchmark_worker, "SECONDS", 0.0)
+    way = {"engine": "onnx", "path": str(network[1])}
+    asked = {
+        "do": "network",
+        "way": way,
+        "size": 16,
+        "batch": 1,
+        "device": "cpu",
+        "threads": 1,
+        "result": None,
+    }
+    monkeypatch.setattr(peak_memory, "forget_peak", lambda: None)
+    monkeypatch.setattr(peak_memory, "status_bytes", {"VmRSS": 5, "VmHWM": 9}.__getitem__)
+    assert answer(asked)["peak_bytes"] is None
+    peaks = iter([9, 12])
+    monkeypatch.setattr(peak_memory, "status_bytes", lambda key: 5 if key == "VmRSS" else next(peaks))
+    assert answer(asked)["peak_bytes"] == 7
 
 
 @pytest.fixture(scope="module")
@@ -223,11 +285,11 @@ def test_pytorch_and_onnx_runtime_are_given_the_same_and_give_the_same(
         "onnx": {"engine": "onnx", "path": str(exported)},
     }
     found = {
-        name: answer({**common, "way": way, "result": str(tmp_path / f"{name}.npy")})
+        name: answer({**common, "way": way, "result": str(tmp_path / f"{name}.float32")})
         for name, way in ways.items()
     }
-    results = [np.load(tmp_path / f"{name}.npy") for name in ways]
-    assert results[0].shape == (2, 3, 32, 32)
+    results = [np.fromfile(tmp_path / f"{name}.float32", np.float32) for name in ways]
+    assert results[0].shape == (2 * 3 * 32 * 32,)
     assert np.abs(results[0] - results[1]).max() < 1e-4
     assert found["torch"]["provider"] == "PyTorch on the CPU"
     assert found["onnx"]["provider"] == "CPUExecutionProvider"

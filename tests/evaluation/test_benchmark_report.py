@@ -32,7 +32,8 @@ def benchmark():
             Timing(Case(PEER, 1000), error="ran out of memory"),
         ),
         {"float32": 160e9},
-        (PhotoTiming(4000, 3000, 77, 0.25, 60.0, 0.5, 1.234, 400_000_000),),
+        (PhotoTiming(4000, 3000, 77, 0.25, 60.0, 0.5, 1.234, 400_000_000, 2),),
+        ("a photograph of 9x9 cannot be restored: gone",),
         SETTINGS,
     )
 
@@ -61,11 +62,12 @@ def test_a_line_says_what_a_way_took(benchmark):
     assert cells(text, "exported") == exported
     assert cells(text, "a\\|peer") == ["a\\|peer.onnx", "1 × 1000×1000", *["–"] * 8]
     assert "a\\|peer.onnx at 1000: ran out of memory." in text
+    assert "\n\na photograph of 9x9 cannot be restored: gone.\n" in text
     assert "Ran on: PyTorch: PyTorch on the CPU; exported: CPUExecutionProvider." in text
 
 
 def test_a_photograph_has_its_work_and_its_allowance(benchmark):
-    photo = ["12.0 MP, 4000×3000", "77", "0.25", "60.0", "0.50", "5.00", "1.23", "400", "572"]
+    photo = ["12.0 MP, 4000×3000", "2", "77", "0.25", "60.0", "0.50", "5.00", "1.23", "400", "572"]
     assert cells(to_markdown(benchmark), "12.0 MP") == photo
 
 

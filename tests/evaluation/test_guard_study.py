@@ -8,10 +8,11 @@ from anyir.errors import UsageError
 from anyir.evaluation.guard_study import (
     CAP,
     Pair,
+    Pictures,
     PictureStudy,
     Remembering,
     SetStudy,
-    evaluated_pairs,
+    evaluated_pictures,
     markdown,
     study_guard,
     to_json,
@@ -44,7 +45,9 @@ def grey(level, side=128):
 def test_a_picture_is_restored_without_the_guard_and_under_each_limit_each_tile_once():
     """128 wide: the tile is darkened by 1/4, the overview by 1/8, which under the usual limits is believed."""
     engine, titles = SizeMatters(), []
-    sets = [("x", "Set X", iter([Pair("a", grey(0.75), grey(0.75)), Pair("b", grey(0.5), grey(0.25))]))]
+    sets = [
+        Pictures("x", "Set X", iter([Pair("a", grey(0.75), grey(0.75)), Pair("b", grey(0.5), grey(0.25))]))
+    ]
     (study,) = study_guard(sets, engine, [Limits(), NEVER], titles.append)
     assert (study.name, study.title, titles) == ("x", "Set X", ["Set X"])
     a, b = study.pictures
@@ -55,6 +58,16 @@ def test_a_picture_is_restored_without_the_guard_and_under_each_limit_each_tile_
     assert b.guarded == (pytest.approx(eighth, abs=1e-3), CAP)
     assert a.held_back == b.held_back == (1.0, 0.0)
     assert len(engine.batches) == 4
+
+
+def test_pictures_can_be_restored_in_tiles():
+    """In tiles of 64 each is darkened by 1/8, and so is the overview."""
+    engine = SizeMatters()
+    (study,) = study_guard(
+        [Pictures("x", "X", iter([Pair("a", grey(0.75), grey(0.625))]), 64)], engine, [Limits()]
+    )
+    assert {batch.shape[2:] for batch in engine.batches} >= {(64, 64)}
+    assert study.pictures[0].bare == CAP
 
 
 def test_a_set_is_summed_up():
@@ -128,7 +141,7 @@ def test_pictures_are_those_of_every_evaluation(tmp_path):
     (tmp_path / "CBSD68").mkdir()
     write_image(np.full((48, 40, 3), 51, np.uint8), tmp_path / "CBSD68" / "a.png")
     found = find_sets(tmp_path, select_sets("all", ["cbsd68-50", "clean"]))
-    (noisy, _, noisy_pairs), (clean, title, clean_pairs) = list(evaluated_pairs(found))
+    (noisy, _, noisy_pairs, _), (clean, title, clean_pairs, _) = list(evaluated_pictures(found))
     assert (noisy, clean) == ("cbsd68-50", "clean")
     assert title.startswith("Clean")
     (noisy_pair,), (clean_pair,) = noisy_pairs, clean_pairs

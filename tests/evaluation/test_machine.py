@@ -1,7 +1,11 @@
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
+
 from anyir.evaluation import machine as module
-from anyir.evaluation.machine import machine
+from anyir.evaluation.machine import library_version, machine
 from anyir.inference import usable_cores
 
 
@@ -12,3 +16,14 @@ def test_the_machine_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_CPU_INFO", Path("/nowhere"))
     monkeypatch.setattr(module.platform, "processor", lambda: "")
     assert machine()["processor"] is None
+
+
+def test_a_library_under_another_name_is_asked_itself(monkeypatch):
+    """onnxruntime-gpu installs the module onnxruntime, but no package of that name."""
+
+    def absent(name):
+        raise PackageNotFoundError(name)
+
+    assert library_version("numpy") == np.__version__
+    monkeypatch.setattr(module, "version", absent)
+    assert library_version("onnxruntime") == onnxruntime.__version__

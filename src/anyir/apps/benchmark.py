@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import platform
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -45,7 +44,7 @@ def benchmark(
         ),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Turns that each way has.")] = 5,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to run.")] = "auto",
+    device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where all of them run.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
     output: Annotated[
         Path | None,
@@ -59,8 +58,8 @@ def benchmark(
     from anyir.evaluation.benchmark_report import to_markdown
     from anyir.inference import resolve, usable_cores
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {device!r}: must be auto, cpu or cuda")
+    if device not in ("cpu", "cuda"):  # what each way would take by itself would not be comparable
+        raise UsageError(f"--device {device!r}: must be cpu or cuda")
     chosen_sizes, chosen_batches = sizes or list(SIZES), batches or [1]
     check_sizes(chosen_sizes, chosen_batches, photos or [])
     if output is not None and not overwrite:
@@ -99,6 +98,8 @@ def benchmark(
     print(to_markdown(found), end="")
     if output is not None:
         _write(found, output)
+    if found.failures or any(each.error for each in found.timings):
+        raise typer.Exit(1)
 
 
 def _ways(file: WeightsFile, peers: list[Path], device: str, *, quiet: bool) -> list[Way]:
@@ -154,14 +155,17 @@ def _cases(ways: list[Way], sizes: list[int], batches: list[int]) -> list[Case]:
 
 def _about(file: WeightsFile, threads: int) -> dict[str, Any]:
     """Machine, versions, weights and date."""
-    from anyir.evaluation.machine import machine
+    from anyir.evaluation.machine import library_version, machine
 
     libraries = [name for name in ("anyir", "numpy", "onnxruntime", "torch") if find_spec(name) is not None]
     return {
         "weights": {"name": file.name, "sha256": file.sha256()},
         **machine(),
         "threads": threads,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: library_version(name) for name in libraries},
+        },
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
 
@@ -183,3 +187,5 @@ def _write(found: Benchmark, output: Path) -> None:
         from anyir.evaluation.benchmark_figure import benchmark_figure
 
         write_atomically(output / f"{NAME}.png", benchmark_figure(found, ".png"))
+    else:
+        (output / f"{NAME}.png").unlink(missing_ok=True)  # of an earlier run, which it would belie

@@ -115,7 +115,7 @@ def markdown(study: Study, table: AblationTable, results: Sequence[RunResult], c
         f"- trained on: {examples} (examples)",
         f"- validated on: {held_out.samples} patches of each task, up to {held_out.patch}×{held_out.patch}, from one "
         f"in {held_out.hold_out_every} clean pictures of each set, held out; PSNR on RGB",
-        f"- device: {'; '.join(devices(results))}",
+        f"- device: {_devices_in_words(results)}",
         f"- anyir {__version__}",
     ]
     return "\n".join(lines) + "\n"
@@ -163,6 +163,12 @@ def table_lines(table: AblationTable) -> list[str]:
 def devices(results: Sequence[RunResult]) -> list[str]:
     """What trained the runs, each named once."""
     return sorted({result.device for result in results})
+
+
+def _devices_in_words(results: Sequence[RunResult]) -> str:
+    names = devices(results)
+    warning = ": not the same for all runs, so that seconds a step do not compare the networks"
+    return "; ".join(names) + (warning if len(names) > 1 else "")
 
 
 def _with_half(estimate: Estimate) -> str:

@@ -22,13 +22,15 @@ _HOW: Final = (
     f"against {REFERENCE} on the same batch. Of the matrix product: operations of the network a second, as published "
     "(twice the multiply-accumulates at 224×224, scaled by area), as a share of what a large matrix product reaches on "
     "this machine; a form that computes the same with fewer operations gets the credit. Memory: the largest during "
-    "the measurement less what was taken when the libraries had been loaded. Difference: the largest between results "
-    "and those of the reference, for the same weights."
+    "the measurement less what was taken when the libraries had been loaded. On CUDA: device memory of "
+    "PyTorch, whose pictures are on the device already, while ONNX Runtime is given them on the host. Difference: the "
+    "largest between results and those of the reference, for the same weights."
 )
 _PHOTOS: Final = (
-    "From JPEG to JPEG, with tiles and guard, as `anyir restore` does it; made-up pictures. µs per pixel: restoring, "
-    "without reading and writing. First tile: seconds from the start of the process until the first tile was restored. "
-    "Peak memory is that of the whole process, libraries included; allowed are twice the decoded picture and 500 MB."
+    "From JPEG to JPEG, with tiles and guard, as `anyir restore` does it, but for its report and manifest; made-up "
+    "pictures. µs per pixel: restoring, without reading and writing, in the shortest of the runs. First tile: seconds "
+    "from the start of the process until the first tile was restored. Peak memory is that of the whole process, "
+    "libraries included; allowed are twice the decoded picture and 500 MB."
 )
 
 
@@ -42,6 +44,7 @@ def to_markdown(benchmark: Benchmark) -> str:
     parts = [f"# Speed: {escaped(settings['weights']['name'])} on {escaped(machine)}"]
     if benchmark.timings:
         parts += ["\n".join(aligned(_ways(benchmark))), *_notes(benchmark.timings), _HOW]
+    parts += [f"{escaped(each)}." for each in benchmark.failures]
     if benchmark.photos:
         parts += ["## Whole photographs", "\n".join(aligned(_photos(benchmark.photos))), _PHOTOS]
     parts.append(
@@ -79,6 +82,7 @@ def to_json(benchmark: Benchmark) -> str:
         "matrix_operations_per_second": dict(benchmark.matrix_rates),
         "timings": [timing(each) for each in benchmark.timings],
         "photos": [asdict(each) for each in benchmark.photos],
+        "failures": list(benchmark.failures),
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -137,6 +141,7 @@ def _notes(timings: Sequence[Timing]) -> list[str]:
 def _photos(photos: Sequence[PhotoTiming]) -> list[list[str]]:
     heading = [
         "photograph",
+        "runs",
         "tiles",
         "reading, s",
         "restoring, s",
@@ -150,6 +155,7 @@ def _photos(photos: Sequence[PhotoTiming]) -> list[list[str]]:
         lines.append(
             [
                 f"{each.pixels / 1e6:.1f} MP, {each.width}×{each.height}",
+                str(each.runs),
                 str(each.tiles),
                 f"{each.read_seconds:.2f}",
                 f"{each.restore_seconds:.1f}",

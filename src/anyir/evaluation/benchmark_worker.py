@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -55,7 +56,7 @@ def _network(asked: Mapping[str, Any]) -> dict[str, Any]:
     run, provider, peak = prepare(way, batch, asked["device"], threads)
     result = run()
     if asked["result"] is not None:
-        np.save(asked["result"], result)
+        np.ascontiguousarray(result, np.float32).tofile(asked["result"])
     seconds = timed(run)
     return {"seconds": seconds, "provider": provider, "peak_bytes": peak()}
 
@@ -68,7 +69,8 @@ def _onnx_run(way: Mapping[str, Any], batch: Any, device: str, threads: int) -> 
 
     peak = _resident_peak()
     engine = OnnxEngine(way["path"], cast(Any, device), threads)
-    return lambda: engine(batch), engine.provider, peak
+    elsewhere = engine.provider != "CPUExecutionProvider"  # where ONNX Runtime does not tell what it takes
+    return lambda: engine(batch), engine.provider, (lambda: None) if elsewhere else peak
 
 
 def _torch_run(way: Mapping[str, Any], batch: Any, device: str, threads: int) -> Any:  # noqa: ANN401
@@ -111,8 +113,13 @@ def _resident_peak() -> Callable[[], int | None]:
     if not STATUS.is_file():
         return lambda: None
     forget_peak()
-    before = status_bytes("VmRSS")
-    return lambda: status_bytes("VmHWM") - before
+    before, peak_before = status_bytes("VmRSS"), status_bytes("VmHWM")
+
+    def risen() -> int | None:
+        peak = status_bytes("VmHWM")
+        return peak - before if peak > peak_before else None
+
+    return risen
 
 
 def _matrix(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,6 +135,9 @@ def _matrix(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cuda_rates() -> dict[str, float]:
+    """Nothing without PyTorch, by which it is measured."""
+    if find_spec("torch") is None:
+        return {}
     import torch
 
     side, rates = MATRIX["cuda"], dict[str, float]()
@@ -165,7 +175,7 @@ def _photo(asked: Mapping[str, Any]) -> dict[str, Any]:
     restored = restorer(degraded, on_tile=on_tile)
     del degraded  # as anyir restore does
     restored_at = time.perf_counter()
-    write(restored, path.with_name(f"{path.stem}.restored.jpg"))
+    write(restored, path.with_name(f"{path.stem}.restored.jpg"), overwrite=True)
     written_at = time.perf_counter()
     return {
         "tiles": tiles,

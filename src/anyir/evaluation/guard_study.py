@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any, Final, NamedTuple
@@ -23,6 +23,7 @@ from anyir.evaluation.sets import EvaluationSet
 from anyir.evaluation.tables import aligned
 from anyir.inference import Engine, Restorer
 from anyir.inference.guard import Limits
+from anyir.inference.tiles import TileSize
 
 CAP: Final = 60.0
 """dB. A picture that comes back as it was would have infinitely many, and the mean with it."""
@@ -40,6 +41,15 @@ class Pair(NamedTuple):
     name: str
     degraded: NDArray[np.float32]
     clean: NDArray[np.float32]
+
+
+class Pictures(NamedTuple):
+    """Pictures to be restored alike: whole where the default has it so, or in tiles of a side given."""
+
+    name: str
+    title: str
+    pairs: Iterator[Pair]
+    tile: TileSize = "auto"
 
 
 @dataclass(frozen=True)
@@ -117,7 +127,7 @@ class Remembering:
 
 
 def study_guard(
-    sets: Sequence[tuple[str, str, Iterator[Pair]]],
+    sets: Iterable[Pictures],
     engine: Engine,
     limits: Sequence[Limits],
     on_set: Callable[[str], None] | None = None,
@@ -125,7 +135,7 @@ def study_guard(
     """Restore every picture without the guard and under each of the limits.
 
     Args:
-        sets: name, title and pictures of each.
+        sets: the pictures.
         engine: what restores.
         limits: to be compared.
         on_set: called with a set's title before it is done.
@@ -134,24 +144,24 @@ def study_guard(
         DataError, PictureError: as the pictures'.
     """
     remembering = Remembering(engine)
-    bare = Restorer(guard=False, engine=remembering)
-    guarded = [Restorer(guard=each, engine=remembering) for each in limits]
     studies: list[SetStudy] = []
-    for name, title, pairs in sets:
+    for each in sets:
         if on_set is not None:
-            on_set(title)
+            on_set(each.title)
+        bare = Restorer(guard=False, tile=each.tile, engine=remembering)
+        guarded = [Restorer(guard=every, tile=each.tile, engine=remembering) for every in limits]
         pictures: list[PictureStudy] = []
-        for pair in pairs:
+        for pair in each.pairs:
             pictures.append(_study(pair, bare, guarded))
             remembering.forget()
-        studies.append(SetStudy(name, title, tuple(pictures)))
+        studies.append(SetStudy(each.name, each.title, tuple(pictures)))
     return tuple(studies)
 
 
-def evaluated_pairs(found: Found) -> Iterator[tuple[str, str, Iterator[Pair]]]:
-    """The test sets that were found, by the protocol of every evaluation: name, title and pictures of each."""
+def evaluated_pictures(found: Found) -> Iterator[Pictures]:
+    """The test sets that were found, by the protocol of every evaluation."""
     for evaluated, examples in found.sets:
-        yield evaluated.name, evaluated.title, _pairs(evaluated, examples)
+        yield Pictures(evaluated.name, evaluated.title, _pairs(evaluated, examples))
 
 
 def markdown(studies: Sequence[SetStudy], limits: Sequence[Limits], about: Mapping[str, str]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +16,17 @@ _CPU_INFO: Final = Path("/proc/cpuinfo")
 def machine() -> dict[str, str | int | None]:
     """What goes with figures: "processor", None where it does not tell, and "cores" that may be used."""
     return {"processor": _processor(), "cores": usable_cores()}
+
+
+def library_version(name: str) -> str:
+    """Of an installed library; asked of the library itself where it was installed under another name.
+
+    ONNX Runtime for GPUs is such a one: the package is called onnxruntime-gpu.
+    """
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return str(import_module(name).__version__)
 
 
 def _processor() -> str | None:

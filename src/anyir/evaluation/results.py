@@ -6,7 +6,6 @@ import json
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from anyir.errors import DataError
+from anyir.evaluation.machine import library_version
 
 FORMAT: Final = 1
 """Of the JSON file; to be raised when a reader of the old layout would misunderstand the new one."""
@@ -217,7 +217,7 @@ def bootstrap_interval(values: list[float], seed: int = 0) -> tuple[float, float
 def library_versions(*others: str) -> dict[str, str]:
     """Of Python and of the libraries that decide an evaluation's numbers, ``others`` among them."""
     libraries = ("anyir", "numpy", "scikit-image", "pillow", "onnxruntime", *others)
-    return {"python": platform.python_version(), **{name: version(name) for name in libraries}}
+    return {"python": platform.python_version(), **{name: library_version(name) for name in libraries}}
 
 
 def to_json(results: Results) -> str:

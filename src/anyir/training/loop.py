@@ -307,4 +307,5 @@ def device_name(device: torch.device, processes: Processes) -> str:
     times = f"{processes.count} × " if processes.count > 1 else ""
     if device.type == "cuda":
         return times + torch.cuda.get_device_name(device)
-    return times + f"{torch.get_num_threads()} threads of a CPU ({platform.machine()})"
+    threads = torch.get_num_threads()
+    return times + f"{threads} thread{'' if threads == 1 else 's'} of a CPU ({platform.machine()})"
