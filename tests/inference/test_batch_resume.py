@@ -336,6 +336,28 @@ def test_links_beside_the_originals_lead_nowhere_either(folder, brighten, tmp_pa
 
 
 @links
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("beside", [False, True])
+def test_no_original_is_written_over_through_a_link_in_its_own_folder(
+    folder, brighten, tmp_path, beside, overwrite
+):
+    """Neither for a result, nor for its comparison; nor is a file made that a link to nothing names."""
+    given = folder("a.png", "b.png", "c.png")
+    place, mark = (given, ".restored") if beside else (tmp_path / "out", "")
+    folder("one.png", "another.png", top=place.name)
+    (place / f"a{mark}.png").symlink_to("one.png")
+    (place / f"b{mark}.compare.png").symlink_to("another.png")
+    (place / f"c{mark}.png").symlink_to("not there yet.png")
+    there = content(place)
+    settings = BatchSettings(output=None if beside else place, overwrite=overwrite, side_by_side=True)
+    outcomes = list(run(plan([given / name for name in ("a.png", "b.png", "c.png")], settings), brighten))
+    assert statuses(outcomes) == ["failed"] * 3
+    for outcome in outcomes:
+        assert "is a link to another file; remove the link" in str(outcome.error)
+    assert {path: each for path, each in content(place).items() if path.name != NAME} == there
+
+
+@links
 def test_a_link_that_the_user_names_as_the_result_is_followed(folder, brighten, tmp_path):
     given, named = folder("a.png"), tmp_path / "named.png"
     (tmp_path / "sub").mkdir()

@@ -122,16 +122,21 @@ class _Work:
         Raises:
             UnreadablePicture: the input cannot be read.
             OutputError: what is there cannot count as done: half of a pair, or the very file that the user named;
-                or the result would lie outside the output folder, or elsewhere than beside its original.
+                or the result would lie outside the output folder, or elsewhere than beside its original; or a link
+                that the user did not name is in its place, and would lead to another file, such as an original.
         """
         folder, overwrite = self.plan.folder, self.plan.settings.overwrite
         for path in job.outputs:
+            if path == self.plan.settings.output:
+                continue
             home = path.parent if folder is None else folder
-            if path != self.plan.settings.output and not _is_within(path, home):
-                raise OutputError(
-                    f"{shown(path)}: leads out of {shown(home)} through a link; "
-                    "remove the link, or choose another output"
-                )
+            if not _is_within(path, home):
+                where = f"leads out of {shown(home)} through a link"
+            elif os.path.islink(path):
+                where = "is a link to another file"
+            else:
+                continue
+            raise OutputError(f"{shown(path)}: {where}; remove the link, or choose another output")
         there = tuple(filter(os.path.lexists, job.outputs))
         if self.manifest is None:
             if there and not overwrite:
