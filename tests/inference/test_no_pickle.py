@@ -76,7 +76,10 @@ def test_no_source_unpickles_or_runs_what_a_file_says():
     paths = sorted(SOURCES.rglob("*.py"))
     names = {path.relative_to(SOURCES).as_posix() for path in paths}
     assert {"picture/reading.py", "inference/weights.py", "inference/engine.py", "apps/restore.py"} < names
-    found = {path.name: offences(path.read_text(encoding="utf-8")) for path in paths}
+    found = {
+        path.relative_to(SOURCES).as_posix(): offences(path.read_text(encoding="utf-8")) for path in paths
+    }
+    assert found.keys() == names, "two files of one name must not hide each other"
     assert {name: each for name, each in found.items() if each} == {}
 
 
