@@ -11,6 +11,7 @@ from anyir.inference import Restorer
 from anyir.inference.batch import run
 from anyir.inference.batch_plan import BatchSettings, Outcome, plan
 from anyir.inference.batch_report import report
+from anyir.inference.guard import Limits
 from anyir.inference.manifest import NAME, Manifest
 from anyir.inference.verify import verify
 from anyir.picture import read, write_image
@@ -131,6 +132,16 @@ def test_other_settings_and_other_weights_are_another_result(folder, restore, pr
     assert problems(given, restorer=unguarded, strength=0.5) == [
         f"{given / 'a.png'}: was restored with other settings (guard True)"
     ]
+    strict = Restorer("darken", engine=darken.engine, guard=Limits(0.01, 0.02))
+    assert statuses(restore(given, restorer=strict, strength=0.5)) == ["restored"]
+    for doubt in (0.01, 0.015):  # the first are the same limits
+        other = Restorer("darken", engine=darken.engine, guard=Limits(doubt, 0.02))
+        said = (
+            []
+            if doubt == 0.01
+            else [f"{given / 'a.png'}: was restored with other settings (guard_doubt 0.01)"]
+        )
+        assert problems(given, restorer=other, strength=0.5) == said
 
 
 def test_weights_of_one_name_are_told_apart_by_their_content(folder, restore, add_model):

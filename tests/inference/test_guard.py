@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from anyir.inference.guard import MIN_AREA, reduced
+from anyir.inference.guard import MIN_AREA, Limits, reduced
 from anyir.inference.restorer import Restorer
 from anyir.picture import read_image
 
@@ -100,6 +100,22 @@ def test_a_tile_that_errs_leaves_no_seam(function_engine):
     unguarded = Restorer(engine=engine, tile=384, guard=False)(image) - image
     assert np.abs(unguarded).max() == pytest.approx(0.3, abs=1e-6)
     np.testing.assert_allclose(Restorer(engine=engine, tile=384)(image), image, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("guard", "limits"),
+    [
+        (True, Limits()),
+        (1, Limits()),
+        (Limits(0.01, 0.02), Limits(0.01, 0.02)),
+        (False, None),
+        (0, None),
+        (np.False_, None),
+    ],
+)
+def test_a_restorer_says_which_guard_it_has(guard, limits, function_engine):
+    restorer = Restorer(engine=function_engine(lambda batch: batch), guard=guard)
+    assert (restorer.guard, restorer.limits) == (limits is not None, limits)
 
 
 def test_how_much_was_held_back_is_told(two_readings, function_engine, grey_picture):

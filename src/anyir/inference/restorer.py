@@ -55,6 +55,7 @@ class Restorer:
         tile: as given.
         overlap: as given.
         guard: whether there is one.
+        limits: the guard's; ``None`` where there is none.
         engine: what runs the network.
         provider: what really runs it, e.g. "CPUExecutionProvider".
         device: where, e.g. "cpu"; ``None`` with an ``engine`` that does not say.
@@ -82,8 +83,8 @@ class Restorer:
     ) -> None:
         self.tile: Final = check_tile(tile)
         self.overlap: Final = check_overlap(overlap, self.tile)
-        self.guard: Final = guard is not False
-        self._limits: Final = guard if isinstance(guard, Limits) else Limits()
+        self.limits: Final = guard if isinstance(guard, Limits) else Limits() if guard else None
+        self.guard: Final = self.limits is not None
         self.facts: ModelFacts | None = None
         self.sha256: str | None = None
         if engine is not None:
@@ -181,7 +182,7 @@ class Restorer:
         rgb = image if image.ndim == 3 else np.broadcast_to(image[..., None], (*image.shape, 3))
         plan = plan_tiles(image.shape[0], image.shape[1], self.tile, self.overlap)
         guarded = self.guard and min(image.shape[:2]) >= MIN_SIDE
-        guard = Guard(rgb, full_scale, plan, self._run, self._limits) if guarded else None
+        guard = Guard(rgb, full_scale, plan, self._run, self.limits) if guarded else None
         held_back: list[float] = []
 
         def restore_tile(

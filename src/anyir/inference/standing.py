@@ -13,6 +13,7 @@ from typing import Any, Final
 from anyir.errors import OutputError, PictureError, UnreadablePicture, shown
 from anyir.files import sha256_of
 from anyir.inference.batch_plan import BatchSettings, Job
+from anyir.inference.guard import Limits
 from anyir.inference.manifest import Entry, Manifest
 from anyir.inference.restorer import Restorer
 from anyir.picture import read
@@ -39,9 +40,15 @@ class Making:
 
     @classmethod
     def of(cls, settings: BatchSettings, restorer: Restorer) -> Making:
-        """What these settings and this restorer come to."""
+        """What these settings and this restorer come to.
+
+        The guard's limits are named where they are not the default ones, which older manifests do not name.
+        """
         chosen = {key: value for key, value in asdict(settings).items() if key not in _NAMES_AND_PLACES}
         chosen |= {"tile": restorer.tile, "overlap": restorer.overlap, "guard": restorer.guard}
+        limits = restorer.limits
+        if limits is not None and limits != Limits():
+            chosen |= {"guard_doubt": limits.doubt, "guard_disbelief": limits.disbelief}
         return cls(restorer.name, restorer.sha256, chosen)
 
     @property
