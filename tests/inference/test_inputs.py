@@ -114,6 +114,26 @@ def test_two_stars_stand_for_any_folders_that_are_not_hidden(folder, pattern, fo
     assert [path.relative_to(given).as_posix() for path in sources(given / pattern)] == found
 
 
+@pytest.mark.parametrize(
+    ("path", "recursive"), [(".", True), ("**/*.jpg", False), ("**", False), ("**/**/*.jpg", False)]
+)
+def test_a_folder_that_cannot_be_searched_is_a_failure_and_no_silence(folder, monkeypatch, path, recursive):
+    given = folder("a.jpg", "locked/b.jpg")
+    look = os.scandir
+
+    def refuse(folder):
+        if os.path.basename(folder) == "locked":
+            raise PermissionError(13, "Permission denied", folder)
+        return look(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # the permissions of a file do not bind every user
+    made = plan([given / path], BatchSettings(recursive=recursive))
+    assert [job.source for job in made.jobs] == [given / "a.jpg"]
+    assert [str(failure.error) for failure in made.failures] == [
+        f"{given / 'locked'}: cannot look inside: Permission denied"
+    ]
+
+
 # Results of earlier runs
 
 

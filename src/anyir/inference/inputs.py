@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -91,6 +91,13 @@ class Search:
         """Note a path that gives no picture."""
         self.failures.append((path, error))
 
+    def fail_inside(self, error: OSError) -> None:
+        """Note, once, a folder that the system does not let be searched."""
+        folder = Path(error.filename)
+        if all(folder != path for path, _ in self.failures):
+            reason = error.strerror or error
+            self.fail(folder, UnreadablePicture(f"{folder}: cannot look inside: {reason}"))
+
     def learn_results(self, folder: Path) -> None:
         """Learn which files are results, from the manifest in a folder if it has one.
 
@@ -163,13 +170,7 @@ def _find_in_folder(folder: Path, top: Path, search: Search) -> None:
     before = search.count
     search.learn_results_above(folder)
 
-    def unreadable(error: OSError) -> None:
-        reason = error.strerror or error
-        search.fail(
-            Path(error.filename), UnreadablePicture(f"{error.filename}: cannot look inside: {reason}")
-        )
-
-    for here, subfolders, names in os.walk(folder, onerror=unreadable):
+    for here, subfolders, names in os.walk(folder, onerror=search.fail_inside):
         place = Path(here)
         subfolders[:] = sorted(
             name
@@ -189,26 +190,27 @@ def _find_in_folder(folder: Path, top: Path, search: Search) -> None:
         search.fail(folder, UsageError(f"{folder}: no pictures ({suffixes}) in this folder {where}{but}"))
 
 
-def _matches(top: Path, wild: Sequence[str]) -> list[Path]:
+def _matches(top: Path, wild: Sequence[str], unreadable: Callable[[OSError], None]) -> list[Path]:
     """What a pattern matches, sorted; as in the standard library, but that ``**`` enters no folder through a link.
 
-    Links may lead in a circle, and two of them in more circles than there is time for.
+    Links may lead in a circle, and two of them in more circles than there is time for. Folders below ``**`` that cannot
+    be searched are told to ``unreadable``.
     """
     found = [top]
     for number, part in enumerate(wild, 1):
         if part == "**":
-            steps = (_all_below(folder, files=number == len(wild)) for folder in found)
+            steps = (_all_below(folder, unreadable, files=number == len(wild)) for folder in found)
         else:
             steps = (map(Path, glob.glob(os.path.join(glob.escape(str(folder)), part))) for folder in found)
         found = list(dict.fromkeys(chain.from_iterable(steps)))
     return sorted(found)
 
 
-def _all_below(top: Path, *, files: bool) -> Iterator[Path]:
+def _all_below(top: Path, unreadable: Callable[[OSError], None], *, files: bool) -> Iterator[Path]:
     """A folder and all in it that are not hidden, and their files too if asked for."""
     if not top.is_dir():
         return
-    for here, subfolders, names in os.walk(top):
+    for here, subfolders, names in os.walk(top, onerror=unreadable):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         yield Path(here)
         if files:
@@ -224,7 +226,7 @@ def _find_by_pattern(pattern: Path, search: Search) -> None:
         return
     before = search.count
     search.learn_results_above(top)
-    for path in _matches(top, wild):
+    for path in _matches(top, wild, search.fail_inside):
         place = path.relative_to(top)
         folders = [top / folder for folder in reversed(place.parents)]
         if any(os.path.realpath(each) == search.excluded for each in (*folders[1:], path)):
