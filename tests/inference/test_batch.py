@@ -345,6 +345,16 @@ def test_a_comparison_is_laid_out_for_the_format_of_the_results(folder, brighten
         assert (compared.width < 500) is stacked
 
 
+def test_a_comparison_too_large_for_the_format_costs_no_result(tmp_path, brighten, monkeypatch):
+    for module in ("compare", "writing"):
+        monkeypatch.setattr(f"anyir.picture.{module}.MAX_SIDE", {"webp": 900})
+    write_image(np.full((400, 500, 3), 50, np.uint8), tmp_path / "a.webp")
+    made = plan([tmp_path / "a.webp"], BatchSettings(side_by_side=True))
+    assert [outcome.error for outcome in run(made, brighten)] == [None]
+    assert read(tmp_path / "a.restored.webp").width == 500
+    assert read(tmp_path / "a.restored.compare.webp").width <= 900
+
+
 def test_a_comparison_is_not_left_behind_without_its_result(folder, brighten, monkeypatch):
     given = folder("a.png")
     made = plan([given], BatchSettings(side_by_side=True))

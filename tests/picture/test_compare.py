@@ -122,7 +122,7 @@ def test_type_grows_with_the_picture():
 
 
 def test_the_layout_fits_what_the_format_can_hold(pair, monkeypatch):
-    before, after = pair(90, 120)
+    before, after = pair(9, 12)
     monkeypatch.setattr("anyir.picture.compare.MAX_SIDE", {"webp": 500, "jpeg": 100})
     sizes = {
         format: (made.width, made.height)
@@ -131,6 +131,22 @@ def test_the_layout_fits_what_the_format_can_hold(pair, monkeypatch):
     }
     assert sizes["png"][0] > 500 > max(sizes["webp"])
     assert sizes["jpeg"] == sizes["png"], "neither layout fits: the encoder says so"
+
+
+def test_panels_that_no_layout_holds_are_reduced_and_the_legend_says_so(pair, words, monkeypatch):
+    """A row is of 3 × 500 pixels, and a pile of 3 × 400; halves, in a row of 3 × 250, fit, and larger ones do not."""
+    monkeypatch.setattr("anyir.picture.compare.MAX_SIDE", {"webp": 900})
+    before, after = pair(400, 500)
+    compared = compare_pictures(before, after, format="webp")
+    assert 3 * 250 < compared.width <= 900
+    for picture in (before, after, Picture(difference(before, after).pixels)):
+        squares = picture.pixels.reshape(200, 2, 250, 2, 3).mean(axis=(1, 3))
+        (height, width), found = squares.shape[:2], compared.pixels[-207:-7].astype(float)
+        gaps = [
+            np.abs(found[:, left : left + width] - squares).max() for left in range(compared.width - width)
+        ]
+        assert height == 200 and min(gaps) <= 0.5, "the means, rounded"
+    assert " ".join(words[-12:]).count("reduced to 1/2 for the file format") == 3
 
 
 def test_the_result_is_grey_only_if_both_are():

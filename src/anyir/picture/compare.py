@@ -40,7 +40,8 @@ def compare_pictures(
 ) -> Picture:
     """Before | after | what changed, each with a legend; wide pictures below each other.
 
-    The panels have the pictures' pixels as they are, at 8 bits, transparent parts over mid grey. The third shows
+    The panels have the pictures' pixels as they are, at 8 bits, transparent parts over mid grey; but where the format
+    cannot hold three panels of that size, they are reduced by the least whole factor with which it can. The third shows
     by how much ``after`` is brighter or darker than ``before``, channel by channel; see
     :func:`anyir.picture.difference.difference`.
 
@@ -128,16 +129,31 @@ def _findings(change: Difference) -> tuple[str, ...]:
 
 def _assemble(panels: Sequence[_Panel], limit: int | None) -> NDArray[np.uint8]:
     """All in one, laid out so that it is within the limit, if that can be."""
-    height, width = panels[0].pixels.shape[:2]
-    wide = width >= _WIDE * height
-    layout = _lay_out(panels, stacked=wide)
-    if limit is not None and layout.longest > limit:
-        other = _lay_out(panels, stacked=not wide)
-        layout = other if other.longest <= limit else layout
+    layout = next(_layouts(panels))
+    if limit is not None:
+        layout = next((each for each in _layouts(panels) if each.longest <= limit), layout)
     whole = np.full((layout.height, layout.width, 3), SURFACE, np.uint8)
     for top, left, block in layout.blocks:
         whole[top : top + block.shape[0], left : left + block.shape[1]] = block
     return whole
+
+
+def _layouts(panels: Sequence[_Panel]) -> Iterator[_Layout]:
+    """The ways to lay the panels out, the better before the worse: every pixel in either way, then reduced ones."""
+    height, width = panels[0].pixels.shape[:2]
+    wide = width >= _WIDE * height
+    for factor in range(1, max(height, width) + 1):
+        reduced = panels if factor == 1 else [_reduced(panel, factor) for panel in panels]
+        yield _lay_out(reduced, stacked=wide)
+        yield _lay_out(reduced, stacked=not wide)
+
+
+def _reduced(panel: _Panel, factor: int) -> _Panel:
+    """The means of squares of ``factor`` pixels a side, and a legend that says so."""
+    pixels = np.asarray(Image.fromarray(panel.pixels).reduce(factor))
+    return replace(
+        panel, pixels=pixels, details=(*panel.details, f"reduced to 1/{factor} for the file format")
+    )
 
 
 def _lay_out(panels: Sequence[_Panel], *, stacked: bool) -> _Layout:
