@@ -74,8 +74,16 @@ def test_texts_that_do_not_count_are_not_inflated_without_end(kind):
     dropped = chunk(kind, b"\0\0" + content if kind == b"zTXt" else b"key\0\1\0\0\0" + content)
     assert read(png(*[dropped] * MAX_INFLATED)).width == 1
     for function in (read, read_image, read_size, read_labels):
-        with pytest.raises(PictureTooLarge, match="more than 250 compressed texts"):
+        with pytest.raises(PictureTooLarge, match="more than 250 texts and profiles that may be compressed"):
             function(png(*[dropped] * MAX_INFLATED, after=[dropped]))
+
+
+def test_texts_that_are_not_compressed_are_not_said_to_be():
+    plain = chunk(b"iTXt", b"key\0\0\0\0\0words")
+    with pytest.raises(
+        PictureTooLarge, match=r"more than 250 texts and profiles that may be compressed; save"
+    ):
+        read(png(*[plain] * (MAX_INFLATED + 1)))
 
 
 def test_the_texts_that_are_allowed_take_little_memory(tmp_path, peak_memory_of_reading):

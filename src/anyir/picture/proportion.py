@@ -17,7 +17,7 @@ _SEPARATE: Final = 2
 
 
 def check_before_opening(file: IO[bytes], kind: str, name: str) -> None:
-    """Refuse a PNG of countless compressed texts, all of which Pillow inflates, and a JPEG of countless scans.
+    """Refuse a PNG of countless texts, which Pillow inflates where they are compressed, and a JPEG of countless scans.
 
     Raises:
         PictureTooLarge: the texts.
@@ -25,7 +25,7 @@ def check_before_opening(file: IO[bytes], kind: str, name: str) -> None:
     """
     if kind == "png" and png_inflated(file) > MAX_INFLATED:
         raise PictureTooLarge(
-            f"{name}: has more than {MAX_INFLATED} compressed texts and profiles; save it without them"
+            f"{name}: has more than {MAX_INFLATED} texts and profiles that may be compressed; save it without them"
         )
     if kind == "jpeg" and jpeg_scans(file) > MAX_SCANS:
         raise UnsupportedPicture(
