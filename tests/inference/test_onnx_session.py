@@ -30,12 +30,18 @@ class Claiming:
 
 @pytest.fixture
 def runtime(monkeypatch):
-    """runtime(provider, ..., dropped, failing): let ONNX Runtime announce these; of them some do not start."""
+    """runtime(provider, ..., dropped, failing) → the options that providers are given, by name, as they start.
+
+    Lets ONNX Runtime announce these providers; of them some do not start.
+    """
     real = onnxruntime.InferenceSession
+    given = {}
 
     def pretend(*announced, dropped=(), failing=()):
         def session(*args, providers, **options):
             assert options["enable_fallback"] == 0  # else a failing run would print, and go on elsewhere
+            given.update(each for each in providers if isinstance(each, tuple))
+            providers = [each[0] if isinstance(each, tuple) else each for each in providers]
             assert set(providers) <= {*announced, CPU} and providers[-1] == CPU
             if set(failing) & set(providers):
                 raise RuntimeError("failure 100:\n no device")
@@ -45,6 +51,7 @@ def runtime(monkeypatch):
 
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [*announced, CPU])
         monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+        return given
 
     return pretend
 
@@ -55,6 +62,14 @@ def test_a_device_that_starts_is_used(device, add_model, runtime):
     run = OnnxEngine(add_model(0.5), device)
     assert (run.device, run.provider, run.chosen_because) == (device, PROVIDERS[device], "it was asked for")
     assert run(np.zeros((1, 3, 8, 8), np.float32)).max() == 0.5
+
+
+def test_single_precision_is_what_it_says(add_model, runtime):
+    """Without the option, CUDA rounds what it convolves to TF32; the others have no such option."""
+    given = runtime(*PROVIDERS.values())
+    for device in PROVIDERS:
+        OnnxEngine(add_model(0.5), device)
+    assert given == {CUDA: {"use_tf32": "0"}, DML: {}, COREML: {}}
 
 
 def test_the_cpu_is_used_where_it_is_asked_for_whatever_there_is(add_model, runtime):
@@ -108,12 +123,18 @@ def test_a_provider_that_fails_is_told_from_a_damaged_file(device, add_model, ru
     [
         ([COREML, DML, CUDA], {}, "cuda", f"{CUDA} started"),
         ([DML], {}, "directml", f"{DML} started"),
-        ([], {}, "cpu", "this ONNX Runtime has no provider for a GPU"),
+        ([], {}, "cpu", "this ONNX Runtime has no provider for a GPU that anyir uses"),
+        (
+            ["ROCMExecutionProvider", "TensorrtExecutionProvider"],
+            {},
+            "cpu",
+            "this ONNX Runtime has no provider for a GPU that anyir uses",
+        ),
         (
             [COREML],
             {},
             "cpu",
-            "this ONNX Runtime has no provider for a GPU but coreml, which must be asked for",
+            "this ONNX Runtime has no provider for a GPU that anyir uses but coreml, which must be asked for",
         ),
         (
             [CUDA],

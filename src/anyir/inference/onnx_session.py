@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
@@ -25,11 +25,13 @@ class Accelerator:
     Attributes:
         provider: what ONNX Runtime calls it.
         remedy: how to get it.
+        options: of the provider, by the names that ONNX Runtime gives them.
         in_auto: whether "auto" tries it.
     """
 
     provider: str
     remedy: str
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
     in_auto: bool = True
 
 
@@ -38,6 +40,9 @@ ACCELERATORS: Final[Mapping[str, Accelerator]] = MappingProxyType(
         "cuda": Accelerator(
             "CUDAExecutionProvider",
             "install onnxruntime-gpu in place of onnxruntime, with the CUDA version it needs",
+            {
+                "use_tf32": "0"
+            },  # by default it convolves with 10-bit mantissas, and calls that single precision
         ),
         "directml": Accelerator(
             "DmlExecutionProvider", "install onnxruntime-directml in place of onnxruntime, on Windows"
@@ -87,11 +92,12 @@ def open_session(path: Path, device: Device, threads: int) -> Opened:
     there = runtime.get_available_providers()
     problems: dict[str, str] = {}
     for name in _tried(device):
-        provider = ACCELERATORS[name].provider
+        accelerator = ACCELERATORS[name]
+        provider = accelerator.provider
         if provider not in there:
             continue
         try:
-            session = _start(runtime, path, options, provider, CPU)
+            session = _start(runtime, path, options, (provider, dict(accelerator.options)), CPU)
         except (
             Exception
         ) as error:  # no base of their own; whether device or file is at fault, the CPU will tell
@@ -137,7 +143,7 @@ def _options(runtime: Any, threads: int) -> Any:  # noqa: ANN401
     return options
 
 
-def _start(runtime: Any, path: Path, options: Any, *providers: str) -> Any:  # noqa: ANN401
+def _start(runtime: Any, path: Path, options: Any, *providers: str | tuple[str, dict[str, str]]) -> Any:  # noqa: ANN401
     # Its own fallback would print, and change the provider behind our back in the middle of a run.
     return runtime.InferenceSession(
         str(path), sess_options=options, providers=list(providers), enable_fallback=0
@@ -166,9 +172,10 @@ def _why_cpu(problems: Mapping[str, str], there: Sequence[str]) -> str:
     unasked = [name for name, each in ACCELERATORS.items() if each.provider in there and not each.in_auto]
     if unasked:
         return (
-            f"this ONNX Runtime has no provider for a GPU but {', '.join(unasked)}, which must be asked for"
+            f"this ONNX Runtime has no provider for a GPU that anyir uses but {', '.join(unasked)}, "
+            "which must be asked for"
         )
-    return "this ONNX Runtime has no provider for a GPU"
+    return "this ONNX Runtime has no provider for a GPU that anyir uses"
 
 
 def _in_words(problems: Mapping[str, str], *more: str) -> str:
