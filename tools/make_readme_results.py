@@ -1,15 +1,16 @@
-"""Write the results in README.md and docs/results.md and the figure of the samples anew, from the committed results.
+"""Write the figures in README.md and docs/ and the picture of the samples anew, from the committed results.
 
-With --check, only say whether both quote the results file as it is.
+With --check, only say whether they quote the results files as they are.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -24,11 +25,11 @@ from anyir.picture import read_image, write_image
 ROOT: Final = Path(__file__).resolve().parents[1]
 README: Final = ROOT / "README.md"
 PAGE: Final = ROOT / "docs" / "results.md"
+GUARD: Final = ROOT / "docs" / "guard.md"
 FIGURE: Final = ROOT / "docs" / "images" / "samples.jpg"
 SAMPLES: Final = ("noise.png", "rain.jpg", "haze.jpg", "blur.jpg", "dark.png")
 SIDE: Final = 296
 GAP: Final = 6
-_BLOCK: Final = re.compile(r"(<!-- results:begin -->\n).*(<!-- results:end -->)", re.DOTALL)
 
 
 def results_block(name: str, results: Results) -> str:
@@ -71,10 +72,69 @@ def page_block(name: str, results: Results) -> str:
     )
 
 
-def written_anew(file: Path, block: str) -> tuple[str, str]:
-    """The file as it is, and as it should be."""
-    before = file.read_text(encoding="utf-8")
-    return before, _BLOCK.sub(lambda match: match.group(1) + block + match.group(2), before)
+def speed_block(benchmark: Mapping[str, Any]) -> str:
+    """The README's words on speed: against PyTorch, and whole photographs."""
+    settings = benchmark["settings"]
+    faster = " and ".join(
+        f"{each['speedup']:.1f} times (on {each['size']}×{each['size']} pixels)"
+        for each in benchmark["timings"]
+        if each["engine"] == "onnx"
+    )
+    lines = [
+        f"With {settings['threads']} threads of a CPU ({settings['processor']}), the exported model is",
+        f"{faster} as fast as PyTorch. Whole photographs, from JPEG to JPEG:",
+        "",
+        "| photograph | seconds | µs a pixel | peak memory of the process |",
+        "|---|---:|---:|---:|",
+    ]
+    for each in benchmark["photos"]:
+        seconds = each["read_seconds"] + each["restore_seconds"] + each["write_seconds"]
+        pixels = each["width"] * each["height"]
+        lines.append(
+            f"| {pixels / 1e6:.0f} MP | {seconds:.0f} | {each['restore_seconds'] / pixels * 1e6:.1f} "
+            f"| {each['peak_bytes'] / 1e6:.0f} MB |"
+        )
+    file = "results/benchmark/benchmark.md"
+    return "\n".join(
+        [*lines, "", f"From [{file}]({file}), made by", "", "```sh", settings["command"], "```", ""]
+    )
+
+
+def guard_block(name: str) -> str:
+    """A table of the page on the guard, and the command that made it."""
+    file = f"results/guard/{name}.md"
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    command = next(line.removeprefix("- command: ") for line in lines if line.startswith("- command: "))
+    table = [line for line in lines if line.startswith("|")]
+    return "\n".join([*table, "", f"From [{file}](../{file}), made by", "", "```sh", command, "```", ""])
+
+
+def blocks() -> list[tuple[Path, str, str]]:
+    """File, name and content of every block that quotes results."""
+    name = default_name()
+    results = load_results(ROOT / "results" / name / "results.json")
+    benchmark = json.loads((ROOT / "results" / "benchmark" / "benchmark.json").read_text(encoding="utf-8"))
+    return [
+        (README, "results", results_block(name, results)),
+        (README, "speed", speed_block(benchmark)),
+        (PAGE, "results", page_block(name, results)),
+        (GUARD, "limits", guard_block("limits")),
+        (GUARD, "guard", guard_block("guard")),
+    ]
+
+
+def written_anew(text: str, name: str, block: str) -> str:
+    """A page with the content of one of its blocks replaced.
+
+    Raises:
+        ValueError: there is no such block.
+    """
+    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"no block {name!r}: it stands between {begin.strip()} and {end}")
+    return f"{before}{begin}{block}{end}{after}"
 
 
 def sample_figure() -> np.ndarray:
@@ -102,10 +162,9 @@ def main() -> None:
         "--check", action="store_true", help="write nothing; exit with 1 if the README differs"
     )
     arguments = parser.parse_args()
-    name = default_name()
-    results = load_results(ROOT / "results" / name / "results.json")
-    for file, block in ((README, results_block(name, results)), (PAGE, page_block(name, results))):
-        before, after = written_anew(file, block)
+    for file, name, block in blocks():
+        before = file.read_text(encoding="utf-8")
+        after = written_anew(before, name, block)
         if arguments.check and after != before:
             sys.exit(f"{file} is out of date; run: python tools/make_readme_results.py")
         if not arguments.check:
