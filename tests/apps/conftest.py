@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import onnx
@@ -48,13 +49,13 @@ def tiny_networks(monkeypatch):
 
 
 @pytest.fixture
-def start_tiny():
-    """start_tiny(argument, ...) → the command line in a process of its own, with such networks."""
+def start_program():
+    """start_program(program, argument, ...) → Python text in a process of its own; none outlives the test."""
     processes = []
 
-    def start(*arguments):
+    def start(program, *arguments):
         process = subprocess.Popen(
-            [sys.executable, "-c", WITH_TINY_NETWORKS, *map(str, arguments)],
+            [sys.executable, "-c", program, *map(str, arguments)],
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -66,6 +67,12 @@ def start_tiny():
     for process in processes:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def start_tiny(start_program):
+    """start_tiny(argument, ...) → the command line in a process of its own, with tiny networks."""
+    return partial(start_program, WITH_TINY_NETWORKS)
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import onnx
@@ -21,25 +21,13 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
 
 @pytest.fixture
-def start():
-    """start(argument, ...) → a process of its own; none outlives the test."""
+def start(start_program):
+    """start(argument, ...) → the command line in a process of its own, which hears SIGINT."""
     program = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from anyir.apps.cli import main; main(sys.argv[1:])"
     )
-    processes = []
-
-    def call(*arguments):
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, *map(str, arguments)], stderr=subprocess.PIPE, text=True
-        )
-        processes.append(process)
-        return process
-
-    yield call
-    for process in processes:
-        process.kill()
-        process.communicate()
+    return partial(start_program, program)
 
 
 @pytest.fixture

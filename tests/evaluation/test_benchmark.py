@@ -42,6 +42,12 @@ PHOTO = {
 }
 
 
+def small(way, device="cpu"):
+    """What a worker is asked, about one small image."""
+    common = {"size": 16, "batch": 1, "threads": 1, "result": None}
+    return {"do": "network", "way": way, "device": device, **common}
+
+
 class Machine:
     """Answers as workers do: each way takes its seconds, longer by one hundredth every round."""
 
@@ -244,21 +250,12 @@ def test_memory_that_the_system_does_not_tell_is_not_guessed(network, monkeypatc
     """The highest point was before the engine was made, or the engine holds its memory on a device."""
     monkeypatch.setattr(benchmark_worker, "SECONDS", 0.0)
     way = {"engine": "onnx", "path": str(network[1])}
-    asked = {
-        "do": "network",
-        "way": way,
-        "size": 16,
-        "batch": 1,
-        "device": "cpu",
-        "threads": 1,
-        "result": None,
-    }
     monkeypatch.setattr(peak_memory, "forget_peak", lambda: None)
     monkeypatch.setattr(peak_memory, "status_bytes", {"VmRSS": 5, "VmHWM": 9}.__getitem__)
-    assert answer(asked)["peak_bytes"] is None
+    assert answer(small(way))["peak_bytes"] is None
     peaks = iter([9, 12])
     monkeypatch.setattr(peak_memory, "status_bytes", lambda key: 5 if key == "VmRSS" else next(peaks))
-    assert answer(asked)["peak_bytes"] == 7
+    assert answer(small(way))["peak_bytes"] == 7
 
 
 @pytest.fixture(scope="module")
@@ -316,17 +313,7 @@ def test_cuda_that_is_not_there_is_an_error_and_no_silent_cpu(network, monkeypat
         "compiled": False,
     }
     with pytest.raises(EngineUnavailable, match="'cuda' is not available"):
-        answer(
-            {
-                "do": "network",
-                "way": way,
-                "size": 16,
-                "batch": 1,
-                "device": "cuda",
-                "threads": 1,
-                "result": None,
-            }
-        )
+        answer(small(way, "cuda"))
 
 
 def test_a_photograph_is_timed_from_jpeg_to_jpeg_in_a_process_of_its_own(make_onnx):
@@ -341,16 +328,7 @@ def test_a_photograph_is_timed_from_jpeg_to_jpeg_in_a_process_of_its_own(make_on
 
 def test_a_worker_says_in_one_line_what_is_wrong(tmp_path):
     way = {"engine": "onnx", "path": str(tmp_path / "none.onnx")}
-    asked = {
-        "do": "network",
-        "way": way,
-        "size": 16,
-        "batch": 1,
-        "device": "cpu",
-        "threads": 1,
-        "result": None,
-    }
-    assert measure_in_a_process(asked) == {
+    assert measure_in_a_process(small(way)) == {
         "error": f"{way['path']}: no such file; give the path of an ONNX model"
     }
 

@@ -12,7 +12,7 @@ import typer
 
 from anyir._version import __version__
 from anyir.apps.console import Interrupted, batch_progress, complain, say, table, write_text
-from anyir.apps.engines import open_restorer
+from anyir.apps.engines import DEVICES, ENGINES, check_choices, open_restorer
 from anyir.apps.options import tile_size
 from anyir.errors import UsageError, shown
 
@@ -22,25 +22,6 @@ if TYPE_CHECKING:
 
 _ROWS: Final = 50
 """Pictures in the table of a report; the file has all."""
-
-
-class Engine(str, Enum):
-    """What runs the network."""
-
-    AUTO = "auto"
-    ONNX = "onnx"
-    TORCH = "torch"
-
-
-class Device(str, Enum):
-    """Where the network runs."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-    DIRECTML = "directml"
-    COREML = "coreml"
-    MPS = "mps"
 
 
 class Format(str, Enum):
@@ -78,12 +59,18 @@ def restore(
         typer.Option(metavar="auto|N", help="Work in squares of N pixels: smaller takes less memory."),
     ] = "auto",
     engine: Annotated[
-        Engine,
-        typer.Option(help="onnx: ONNX Runtime; torch: PyTorch, for checkpoints; auto: as the weights are."),
-    ] = Engine.AUTO,
+        str,
+        typer.Option(
+            metavar="|".join(ENGINES),
+            help="onnx: ONNX Runtime; torch: PyTorch, for checkpoints; auto: as the weights are.",
+        ),
+    ] = "auto",
     device: Annotated[
-        Device, typer.Option(help="auto takes a GPU where the engine can use one, and says why.")
-    ] = Device.AUTO,
+        str,
+        typer.Option(
+            metavar="|".join(DEVICES), help="auto takes a GPU where the engine can use one, and says why."
+        ),
+    ] = "auto",
     weights: Annotated[str, typer.Option(metavar="NAME|FILE", help="See: anyir info")] = "default",
     format: Annotated[Format, typer.Option(help="Of the results; keep: as each input.")] = Format.KEEP,
     side_by_side: Annotated[
@@ -145,6 +132,7 @@ def restore(
     from anyir.inference.batch_plan import BatchSettings
     from anyir.inference.batch_plan import plan as make_plan
 
+    check_choices(engine, device)
     if verify and (overwrite or report is not None):
         raise UsageError("--verify changes nothing: leave out --overwrite and --report")
     if report is not None and report.suffix.lower() != ".json":
@@ -163,13 +151,13 @@ def restore(
     plan = make_plan(paths, settings)  # before the weights are loaded: a wrong path is told at once
     restorer = open_restorer(
         weights,
-        engine=engine.value,
-        device=device.value,
+        engine=engine,
+        device=device,
         tile=tile_size(tile),
         threads=threads,
         guard=not no_guard,
     )
-    if device is Device.AUTO and not (quiet or verify):
+    if device == "auto" and not (quiet or verify):
         say(f"device {restorer.device}: {restorer.chosen_because}")
     if verify:
         return _verify(plan, restorer, quiet)
@@ -178,8 +166,8 @@ def restore(
     if report is not None:
         options = {
             "tile": tile,
-            "engine": engine.value,
-            "device": device.value,
+            "engine": engine,
+            "device": device,
             "threads": threads,
             "guard": not no_guard,
         }

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Final, Literal
@@ -328,11 +328,11 @@ def _added(timing: Timing, answer: Mapping[str, Any]) -> Timing:
     if "error" in answer:
         return Timing(timing.case, error=str(answer["error"]))
     peaks = [peak for peak in (timing.peak_bytes, answer["peak_bytes"]) if peak is not None]
-    return Timing(
-        timing.case,
-        (*timing.rounds, tuple(answer["seconds"])),
-        str(answer["provider"]),
-        max(peaks, default=None),
+    return replace(
+        timing,
+        rounds=(*timing.rounds, tuple(answer["seconds"])),
+        provider=str(answer["provider"]),
+        peak_bytes=max(peaks, default=None),
     )
 
 
@@ -354,9 +354,7 @@ def _with_differences(found: Sequence[Timing], folder: Path) -> list[Timing]:
         if not np.isfinite(difference):
             compared.append(Timing(each.case, error="the result is not finite"))
             continue
-        compared.append(
-            Timing(each.case, each.rounds, each.provider, each.peak_bytes, difference, each.error)
-        )
+        compared.append(replace(each, difference=difference))
     return compared
 
 

@@ -53,24 +53,25 @@ def _network(asked: Mapping[str, Any]) -> dict[str, Any]:
     shape = (asked["batch"], 3, asked["size"], asked["size"])
     batch = np.random.default_rng(0).random(shape, dtype=np.float32)
     prepare = {"torch": _torch_run, "onnx": _onnx_run}[way["engine"]]
-    run, provider, peak = prepare(way, batch, asked["device"], threads)
+    run, provider, taken = prepare(way, batch, asked["device"], threads)
     result = run()
     if asked["result"] is not None:
         np.ascontiguousarray(result, np.float32).tofile(asked["result"])
     seconds = timed(run)
-    return {"seconds": seconds, "provider": provider, "peak_bytes": peak()}
+    return {"seconds": seconds, "provider": provider, "peak_bytes": taken()}
 
 
 def _onnx_run(way: Mapping[str, Any], batch: Any, device: str, threads: int) -> Any:  # noqa: ANN401
     """What runs it, what it runs on, and what tells its memory."""
     import onnxruntime  # noqa: F401  # pyright: ignore[reportUnusedImport] - before the memory is looked at
 
+    from anyir.evaluation.peak_memory import memory_taken
     from anyir.inference import OnnxEngine
 
-    peak = _resident_peak()
+    taken = memory_taken()
     engine = OnnxEngine(way["path"], cast(Any, device), threads)
     elsewhere = engine.provider != "CPUExecutionProvider"  # where ONNX Runtime does not tell what it takes
-    return lambda: engine(batch), engine.provider, (lambda: None) if elsewhere else peak
+    return lambda: engine(batch), engine.provider, (lambda: None) if elsewhere else taken
 
 
 def _torch_run(way: Mapping[str, Any], batch: Any, device: str, threads: int) -> Any:  # noqa: ANN401
@@ -78,13 +79,14 @@ def _torch_run(way: Mapping[str, Any], batch: Any, device: str, threads: int) ->
     import torch
 
     from anyir.errors import EngineUnavailable
+    from anyir.evaluation.peak_memory import memory_taken
     from anyir.model.checkpoint import build_network, load_checkpoint
 
     if device == "cuda" and not torch.cuda.is_available():
         raise EngineUnavailable("device 'cuda' is not available to PyTorch here")
     torch.set_num_threads(threads)
-    place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-    peak = _resident_peak()
+    place = torch.device(device)
+    taken = memory_taken()
     layout = torch.channels_last if way["channels_last"] else torch.contiguous_format
     network = build_network(load_checkpoint(Path(way["path"]))).eval().requires_grad_(False)
     precision = cast(torch.dtype, getattr(torch, way["precision"]))
@@ -103,23 +105,7 @@ def _torch_run(way: Mapping[str, Any], batch: Any, device: str, threads: int) ->
 
     if place.type == "cuda":
         return run, f"PyTorch on {torch.cuda.get_device_name(place)}", torch.cuda.max_memory_allocated
-    return run, "PyTorch on the CPU", peak
-
-
-def _resident_peak() -> Callable[[], int | None]:
-    """What tells how far the resident memory has risen since now; None where the system does not say."""
-    from anyir.evaluation.peak_memory import STATUS, forget_peak, status_bytes
-
-    if not STATUS.is_file():
-        return lambda: None
-    forget_peak()
-    before, peak_before = status_bytes("VmRSS"), status_bytes("VmHWM")
-
-    def risen() -> int | None:
-        peak = status_bytes("VmHWM")
-        return peak - before if peak > peak_before else None
-
-    return risen
+    return run, "PyTorch on the CPU", taken
 
 
 def _matrix(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -58,12 +59,29 @@ def measure_here(path: Path, threads: int | None = None) -> int | None:
 
     from anyir.inference.engine import OnnxEngine
 
-    forget_peak()
-    before, peak_before = status_bytes("VmRSS"), status_bytes("VmHWM")
+    taken = memory_taken()
     engine = OnnxEngine(path, "cpu", threads)
     engine(np.random.default_rng(0).random((1, 3, SIDE, SIDE), dtype=np.float32))
-    peak = status_bytes("VmHWM")
-    return peak - before if peak > peak_before else None
+    return taken()
+
+
+def memory_taken() -> Callable[[], int | None]:
+    """Begin to watch the resident memory of this process.
+
+    Returns:
+        What tells how many bytes it has taken since, at its highest; None where the highest point was before, or the
+        system does not say.
+    """
+    if not STATUS.is_file():
+        return lambda: None
+    forget_peak()
+    before, peak_before = status_bytes("VmRSS"), status_bytes("VmHWM")
+
+    def taken() -> int | None:
+        peak = status_bytes("VmHWM")
+        return peak - before if peak > peak_before else None
+
+    return taken
 
 
 def forget_peak() -> None:

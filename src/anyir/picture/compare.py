@@ -129,9 +129,8 @@ def _findings(change: Difference) -> tuple[str, ...]:
 
 def _assemble(panels: Sequence[_Panel], limit: int | None) -> NDArray[np.uint8]:
     """All in one, laid out so that it is within the limit, if that can be."""
-    layout = next(_layouts(panels))
-    if limit is not None:
-        layout = next((each for each in _layouts(panels) if each.longest <= limit), layout)
+    fitting = (each for each in _layouts(panels) if limit is None or each.longest <= limit)
+    layout = next(fitting, None) or next(_layouts(panels))
     whole = np.full((layout.height, layout.width, 3), SURFACE, np.uint8)
     for top, left, block in layout.blocks:
         whole[top : top + block.shape[0], left : left + block.shape[1]] = block
