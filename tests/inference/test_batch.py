@@ -1,4 +1,5 @@
 import os
+import time
 import weakref
 from pathlib import Path
 
@@ -415,6 +416,48 @@ def test_progress_begins_each_picture_and_ends_at_its_last_tile(folder, brighten
     tiles = [(done, total) for name, done, total in seen[3:]]
     assert len(tiles) > 2
     assert tiles == [(i + 1, len(tiles)) for i in range(len(tiles))]
+
+
+@pytest.mark.parametrize(("large", "read_by_then"), [(2**24, [2, 3, 3]), (100, [1, 2, 3])])
+def test_the_next_picture_is_read_while_one_is_computed_unless_that_one_is_large(
+    folder, function_engine, tmp_path, monkeypatch, large, read_by_then
+):
+    been_read, seen = [], []
+
+    def reading(path):
+        picture = read(path)
+        been_read.append(path.name)
+        return picture
+
+    def give_it_time(batch):
+        end = time.monotonic() + (10 if large > 120 else 0.1)
+        while len(been_read) < min(3, len(engine.shapes) + 1) and time.monotonic() < end:
+            time.sleep(0.001)
+        seen.append(len(been_read))
+        return batch
+
+    monkeypatch.setattr(batch, "read", reading)
+    monkeypatch.setattr(batch, "LARGE", large)
+    engine = function_engine(give_it_time)
+    made = plan([folder("a.png", "b.png", "c.png")], BatchSettings(output=tmp_path / "out"))
+    assert [outcome.error for outcome in run(made, Restorer(engine=engine))] == [None] * 3
+    assert seen == read_by_then
+
+
+def test_seconds_add_up_to_those_of_the_job(folder, function_engine, tmp_path):
+    """Though the second is read, and begun, before the first is done."""
+
+    def slow(batch):
+        time.sleep(0.2)
+        return batch
+
+    made = plan([folder("a.png", "b.png", "c.png")], BatchSettings(output=tmp_path / "out"))
+    started = time.perf_counter()
+    outcomes = list(run(made, Restorer(engine=function_engine(slow))))
+    assert sum(outcome.seconds for outcome in outcomes) == pytest.approx(
+        time.perf_counter() - started, abs=0.1
+    )
+    assert [outcome.seconds for outcome in outcomes] == pytest.approx([0.2] * 3, abs=0.15)
 
 
 def test_a_folder_that_cannot_be_made_fails_before_the_work(folder, function_engine, tmp_path):

@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _computing() -> bool:
     """Whether a network is still at work; other threads are their owners' business."""
-    from anyir.inference.background import at_work
+    from anyir.inference.pipeline import at_work
 
     return at_work()
 

@@ -1,4 +1,4 @@
-"""The folder job: the pictures of a plan restored one at a time, with an outcome for each."""
+"""The folder job: the pictures of a plan restored one after the other, with an outcome for each."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from anyir.errors import AnyirError, OutputError, shown
 from anyir.files import make_folder, remove_leftovers, write_atomically
-from anyir.inference.background import interruptibly
 from anyir.inference.batch_plan import Job, Outcome, Plan
 from anyir.inference.findings import Findings, find
 from anyir.inference.manifest import NAME, Entry, Manifest
+from anyir.inference.pipeline import Pipeline
 from anyir.inference.provenance import with_note
 from anyir.inference.restorer import Restorer
 from anyir.inference.standing import Making, hash_input, standing
@@ -24,16 +24,21 @@ from anyir.picture import SUFFIXES, Picture, compare_pictures, encode, read
 
 OnProgress: TypeAlias = Callable[[Job, int, int], None]
 
+LARGE: Final = 2**24
+"""Pixels. A larger picture has the memory for itself: the next is not read before it is written."""
+
 
 def run(plan: Plan, restorer: Restorer, *, on_progress: OnProgress | None = None) -> Iterator[Outcome]:
     """Restore the pictures of ``plan`` one after the other; a failure is an outcome, and the others go on.
+
+    While one is computed, the next is read and the one before is encoded, unless one is larger than :data:`LARGE`.
 
     Each result appears under its name complete or not at all, also when the run is interrupted or killed; what a
     killed one left half-written is removed. A picture is skipped where its result is there and, in an output folder,
     the manifest shows it to be of this very input, these weights and these settings; unless the settings overwrite.
 
-    An interrupt, such as KeyboardInterrupt, ends the run at once. The network may compute on for a moment in a thread
-    that nothing waits for.
+    An interrupt, such as KeyboardInterrupt, ends the run at once. The network and an encoder may compute on for a
+    moment, in threads that nothing waits for.
 
     Args:
         plan: from :func:`plan`.
@@ -51,10 +56,13 @@ def run(plan: Plan, restorer: Restorer, *, on_progress: OnProgress | None = None
     for folder in dict.fromkeys(job.output.parent for job in plan.jobs):
         if plan.folder is None or _is_within(folder, plan.folder):
             remove_leftovers(folder)
-    for job in plan.jobs:
-        if on_progress is not None:
-            on_progress(job, 0, 0)
-        yield work.do(job, on_progress)
+    in_work = [_InWork(job) for job in plan.jobs]
+    stages = (work.look_and_read, work.restore, work.encode)
+    with Pipeline(in_work, stages, alone=lambda each: each.large) as pipeline:
+        for each in in_work:
+            if on_progress is not None:
+                on_progress(each.job, 0, 0)
+            yield work.outcome(each, pipeline, on_progress)
 
 
 @dataclass(frozen=True)
@@ -83,30 +91,86 @@ class _Restored:
     held_back: float | None
 
 
+class _InWork:
+    """A picture on its way through the pipeline, with what each stage leaves for the next.
+
+    Attributes:
+        large: whether it needs the memory for itself.
+        found: what was there before.
+        degraded: as read; None where it needs no restoring, and again once its result is made.
+        picture: the result; None before it is made, and once it is encoded.
+        restored: the result, encoded.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job: Final = job
+        self.large = False
+        self.found: _Found | None = None
+        self.degraded: Picture | None = None
+        self.picture: Picture | None = None
+        self.held_back: float | None = None
+        self.restored: _Restored | None = None
+
+
 @dataclass(frozen=True)
 class _Work:
-    """What the pictures of a run have in common."""
+    """What the pictures of a run have in common; and what is done with each, stage by stage."""
 
     plan: Plan
     restorer: Restorer
     manifest: Manifest | None
     making: Making
 
-    def do(self, job: Job, on_progress: OnProgress | None) -> Outcome:
-        """Restore one picture, unless its result is there."""
+    def look_and_read(self, each: _InWork, tell: Progress) -> None:
+        """Read the picture, unless its result is there."""
+        each.found = self._look(each.job)
+        if each.found.outcome is not None:
+            return
+        make_folder(each.job.output.parent)
+        degraded = read(each.job.source)
+        each.large = degraded.width * degraded.height > LARGE
+        each.degraded = degraded.stripped() if self.plan.settings.strip_metadata else degraded
+
+    def restore(self, each: _InWork, tell: Progress) -> None:
+        """Run the network."""
+        if each.degraded is None:
+            return
+
+        def on_guard(share: float) -> None:
+            each.held_back = share
+
+        strength = self.plan.settings.strength
+        each.picture = self.restorer(each.degraded, strength=strength, on_tile=tell, on_guard=on_guard)
+
+    def encode(self, each: _InWork, tell: Progress) -> None:
+        """Make the files' contents; no file is written yet."""
+        restored, degraded = each.picture, each.degraded
+        if restored is None or degraded is None:
+            return
+        each.picture = each.degraded = None
+        files: dict[Path, bytes] = {}
+        comparison, output = each.job.comparison, each.job.output
+        if comparison is not None:
+            compared = compare_pictures(degraded, restored, format=_format_of(comparison))
+            files[comparison] = _encode(compared, comparison)
+        findings = find(degraded.pixels, restored.pixels)
+        del degraded  # encoding takes as much memory again, and needs it no more
+        files[output] = _encode(with_note(restored, self.restorer, self.plan.settings.strength), output)
+        each.restored = _Restored(restored.width, restored.height, files, findings, each.held_back)
+
+    def outcome(self, each: _InWork, pipeline: Pipeline[_InWork], on_progress: OnProgress | None) -> Outcome:
+        """Wait for the picture, and write its results."""
         started = time.perf_counter()
+        job, error = each.job, None
         restored: _Restored | None = None
-        error: AnyirError | None = None
         try:
-            found = self._look(job)
-            if found.outcome is not None:
-                return found.outcome
-            make_folder(job.output.parent)
-            restored = interruptibly(
-                lambda tell: self._restore(job, tell),
-                lambda done, total: None if on_progress is None else on_progress(job, done, total),
-            )
-            self._write(job, found, restored, time.perf_counter() - started)
+            pipeline.wait(lambda done, total: None if on_progress is None else on_progress(job, done, total))
+            assert each.found is not None
+            if each.found.outcome is not None:
+                return each.found.outcome
+            restored, each.restored = each.restored, None
+            assert restored is not None
+            self._write(job, each.found, restored, time.perf_counter() - started)
         except AnyirError as caught:
             error = caught
         except MemoryError:
@@ -156,27 +220,6 @@ class _Work:
     def _refuse_half(self, job: Job, there: tuple[Path, ...], in_the_way: Path) -> None:
         if there != job.outputs or job.output == self.plan.settings.output:
             raise OutputError(f"{in_the_way} exists; use --overwrite to replace it")
-
-    def _restore(self, job: Job, tell: Progress) -> _Restored:
-        """All the computing, which may take long and changes no file."""
-        held_back: list[float] = []
-        settings = self.plan.settings
-        degraded = read(job.source)
-        if settings.strip_metadata:
-            degraded = degraded.stripped()
-        restored = self.restorer(
-            degraded, strength=settings.strength, on_tile=tell, on_guard=held_back.append
-        )
-        files: dict[Path, bytes] = {}
-        if job.comparison is not None:
-            compared = compare_pictures(degraded, restored, format=_format_of(job.comparison))
-            files[job.comparison] = _encode(compared, job.comparison)
-        findings = find(degraded.pixels, restored.pixels)
-        del degraded  # encoding takes as much memory again, and needs it no more
-        files[job.output] = _encode(with_note(restored, self.restorer, settings.strength), job.output)
-        return _Restored(
-            restored.width, restored.height, files, findings, held_back[0] if held_back else None
-        )
 
     def _write(self, job: Job, found: _Found, restored: _Restored, seconds: float) -> None:
         """Put a picture's line into the manifest, then its files into their places."""

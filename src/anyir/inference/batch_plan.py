@@ -95,7 +95,7 @@ class Outcome:
         output: where its result is, or would have been; None for a path that gave no picture.
         width: of the picture, in pixels; 0 if it could not be read.
         height: likewise.
-        seconds: reading, restoring and writing.
+        seconds: from when the picture before was done until this one was; so those of a job add up.
         error: why there is no result; None if there is one.
         skipped: there was one already, and it was left as it is.
         note: why it was left; empty where it is what would have been made.

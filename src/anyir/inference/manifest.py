@@ -45,7 +45,7 @@ class Entry:
         outputs: file → SHA-256 of its content, by paths relative to the manifest's folder, with "/" between.
         width: of the picture, in pixels.
         height: likewise.
-        seconds: reading, restoring and encoding.
+        seconds: from when the picture before was done until this one was encoded.
         held_back: share of the picture in which the guard held the network back; None without a guard.
         findings: what changed.
         provider: what really ran the network; None in lines of a version that did not say. A result is not restored
