@@ -162,3 +162,10 @@ def test_auto_takes_the_first_that_starts_and_says_why(
 def test_an_engine_of_ones_own_need_not_say_where_it_runs(identity):
     restorer = Restorer(engine=identity)
     assert (restorer.device, restorer.chosen_because, restorer.sha256) == (None, None, None)
+
+
+def test_between_two_tiles_the_threads_leave_the_cores_to_others(add_model):
+    """They would go on waiting in a loop, and whatever else has work for two threads takes many times as long."""
+    engine = OnnxEngine(add_model(0.25), "cpu")
+    entries = engine._session.get_session_options()
+    assert entries.get_session_config_entry("session.force_spinning_stop") == "1"

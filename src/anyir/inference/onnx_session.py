@@ -140,6 +140,8 @@ def _options(runtime: Any, threads: int) -> Any:  # noqa: ANN401
     # From the second run of a shape on, a pattern takes one block for everything beside what is held already: half
     # as much memory again for every size of tile, and no time saved. DirectML cannot do with it at all.
     options.enable_mem_pattern = False
+    # Between two tiles the threads would keep the cores, waiting in a loop, from what blends and encodes there.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
 
 
