@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from anyir.picture import FORMATS, Metadata, Picture, encode, read
+from anyir.picture.notes import PngText
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><dc:title>Gro\xc3\x9fe Stra\xc3\x9fe</dc:title></x:xmpmeta>'
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() + bytes(range(256)) * 300
@@ -170,3 +171,124 @@ def test_dpi_turns_with_the_picture(make_file):
     exif = Image.Exif()
     exif[0x0112] = 6
     assert read(make_file("JPEG", "RGB", dpi=(300, 150), exif=exif)).metadata.dpi == (150, 300)
+
+
+CAPTION = b"\x1c\x02\x78\x00\x05Gr\xfc\xdfe\x1c\x02\x50\x00\x02me"  # IPTC 2:120 caption, 2:80 by-line
+PHOTOSHOP = b"Photoshop 3.0\x00"
+
+
+def resource(number: int, data: bytes) -> bytes:
+    return b"8BIM" + struct.pack(">HHI", number, 0, len(data)) + data + b"\0" * (len(data) % 2)
+
+
+def with_segment(jpeg: bytes, marker: int, content: bytes) -> bytes:
+    """The JPEG with one more segment at its beginning."""
+    return jpeg[:2] + struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content + jpeg[2:]
+
+
+@pytest.mark.parametrize("caption", [CAPTION, CAPTION + b"!"])
+def test_caption_and_comment_of_a_jpeg_come_back_and_its_thumbnail_does_not(make_file, caption):
+    blocks = resource(0x040C, b"a thumbnail of the old pixels") + resource(0x0404, caption)
+    data = with_segment(make_file("JPEG", "RGB", comment=b"taken in the rain \xff"), 0xED, PHOTOSHOP + blocks)
+    picture = read(data)
+    assert (picture.metadata.iptc, picture.metadata.comment) == (caption, b"taken in the rain \xff")
+    written = encode(picture)
+    with Image.open(io.BytesIO(written)) as image:
+        assert image.info["photoshop"] == {0x0404: caption}
+        assert image.info["comment"] == b"taken in the rain \xff"
+    assert read(encode(picture, "tiff")).metadata.iptc == caption
+    for format in ("png", "webp"):  # which have no place for it
+        assert read(encode(picture, format)).metadata.iptc is None
+
+
+def tiff_with(tag: int, kind: int, content: bytes, order: str) -> bytes:
+    """A TIFF of one grey pixel with such a tag, of 8-bit (1, 7) or 32-bit (4) numbers in this order."""
+    if kind == 4:
+        content = struct.pack(
+            f"{order}{len(content) // 4}I", *struct.unpack(f"<{len(content) // 4}I", content)
+        )
+    count = len(content) // (4 if kind == 4 else 1)
+    entries = [(0x0100, 3, 1), (0x0101, 3, 1), (0x0102, 3, 8), (0x0103, 3, 1), (0x0106, 3, 1), (0x0111, 4, 8)]
+    entries += [(0x0115, 3, 1), (0x0116, 3, 1), (0x0117, 4, 1)]
+    packed = [
+        struct.pack(order + ("HHIHH" if width == 3 else "HHII"), number, width, 1, value, *[0] * (width == 3))
+        for number, width, value in entries
+    ]
+    packed.append(struct.pack(order + "HHII", tag, kind, count, 10))
+    start = 10 + len(content) + len(content) % 2
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", start) + b"\x80\0"
+    directory = struct.pack(order + "H", len(packed)) + b"".join(packed) + bytes(4)
+    return head + content + bytes(len(content) % 2) + directory
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [1, 4, 7])
+def test_the_caption_of_a_tiff_comes_back_whatever_it_is_stored_as(kind, order):
+    """libtiff states it to be 32-bit numbers, which are swapped between machines."""
+    caption = CAPTION + bytes(-len(CAPTION) % 4)
+    picture = read(tiff_with(0x83BB, kind, caption, order))
+    assert picture.metadata.iptc == caption
+    for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"):
+        metadata = replace(picture.metadata, tiff_compression=compression)
+        for pixels in (picture.pixels, picture.pixels.astype(np.uint16)):
+            written = encode(Picture(pixels, format="tiff", metadata=metadata))
+            with Image.open(io.BytesIO(written)) as image:
+                assert isinstance(image, TiffImagePlugin.TiffImageFile)
+                assert image.tag_v2[0x83BB] == caption
+    assert read(encode(picture, "jpeg")).metadata.iptc == caption
+
+
+def test_caption_comment_profile_and_xmp_share_a_jpeg(carrying):
+    longest = bytes(65_506)
+    metadata = replace(carrying.metadata, iptc=longest, comment=b"c" * 65_533)
+    kept = read(encode(replace(carrying, metadata=metadata), "jpeg")).metadata
+    assert (kept.iptc, kept.comment, kept.icc, kept.xmp) == (longest, b"c" * 65_533, ICC, XMP)
+    assert kept.exif == metadata.exif
+
+
+def test_texts_of_a_png_come_back(make_file):
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_text("Author", "J\u00fcrgen")
+    chunks.add_text("parameters", "a long prompt, " * 500, zip=True)
+    chunks.add_itxt("Title", "\u96e8", "zh", "\u6807\u9898")
+    chunks.add_itxt("Description", "in no language " * 500, zip=True)
+    data = make_file("PNG", "RGB", pnginfo=chunks)
+    late = zlib.crc32(b"tEXtComment\0after the pixels")
+    end = data.rindex(b"IEND") - 4
+    data = (
+        data[:end]
+        + struct.pack(">I", 24)
+        + b"tEXtComment\0after the pixels"
+        + struct.pack(">I", late)
+        + data[end:]
+    )
+    picture = read(data)
+    assert picture.metadata.png_texts == (
+        ("Author", "J\u00fcrgen", None, None),
+        ("parameters", "a long prompt, " * 500, None, None),
+        ("Title", "\u96e8", "zh", "\u6807\u9898"),
+        ("Description", "in no language " * 500, "", ""),
+        ("Comment", "after the pixels", None, None),
+    )
+    assert len(encode(picture)) < len(data) + 1000
+    deep = replace(picture, pixels=picture.pixels.astype(np.uint16) * 257)
+    for again in (read(encode(picture)), read(encode(deep))):
+        assert again.metadata.png_texts == picture.metadata.png_texts
+    assert read(encode(picture, "webp")).metadata.png_texts == ()
+
+
+def test_profiles_in_disguise_are_not_texts(make_file, carrying):
+    """Of EXIF in a text only the copy that has been turned upright may be left."""
+    chunks = PngImagePlugin.PngInfo()
+    for name in ("exif", "APP1", "icc", "8bim", "iptc"):
+        chunks.add_text(f"Raw profile type {name}", f"\n{name}\n       4\n00000000\n")
+    assert read(make_file("PNG", "RGB", pnginfo=chunks)).metadata.png_texts == ()
+    assert read(encode(carrying, "png")).metadata.png_texts == (), "XMP is kept as such"
+
+
+def test_stripped_of_all_that_tells_of_people(carrying):
+    texts = (PngText("Author", "me"),)
+    full = replace(carrying.metadata, iptc=CAPTION, comment=b"me", png_texts=texts)
+    bare = full.stripped()
+    assert (bare.exif, bare.xmp, bare.iptc, bare.comment, bare.png_texts) == (None, None, None, None, ())
+    assert (bare.icc, bare.dpi) == (full.icc, full.dpi)

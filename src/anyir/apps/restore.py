@@ -107,7 +107,7 @@ def restore(
         bool,
         typer.Option(
             "--strip-metadata",
-            help="Leave EXIF and XMP out: place, time, camera, names. The colour profile stays.",
+            help="Leave EXIF, XMP, IPTC and texts out: place, time, camera, names. The colour profile stays.",
         ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what went wrong.")] = False,

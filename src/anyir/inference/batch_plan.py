@@ -56,7 +56,7 @@ class BatchSettings:
         strength: 0 (the input as it is) to 1 (restored fully).
         side_by_side: also write before | after | difference as ``NAME.compare.EXT`` beside each result.
         overwrite: replace results that exist already.
-        strip_metadata: leave EXIF and XMP out of the results.
+        strip_metadata: leave EXIF, XMP, IPTC, comments and texts out of the results.
     """
 
     output: Path | None = None

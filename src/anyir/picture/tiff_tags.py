@@ -7,6 +7,7 @@ from typing import Final
 
 from PIL import ExifTags, Image
 
+from anyir.picture.notes import IPTC_TAG
 from anyir.picture.orientation import EXIF_PREFIX
 
 _DESCRIPTIVE: Final = frozenset(
@@ -51,8 +52,8 @@ def exif_of_tiff(image: Image.Image) -> bytes | None:
     return block.tobytes()[len(EXIF_PREFIX) :] if _has_content(block) else None
 
 
-def tags_for_tiff(exif: bytes | None, xmp: bytes | None) -> tuple[Image.Exif, Image.Exif]:
-    """EXIF and XMP as what a TIFF's own directory is to hold, and the directories beside it.
+def tags_for_tiff(exif: bytes | None, xmp: bytes | None, iptc: bytes | None) -> tuple[Image.Exif, Image.Exif]:
+    """EXIF, XMP and IPTC as what a TIFF's own directory is to hold, and the directories beside it.
 
     The second goes to :func:`append_directories`: Pillow's compressing writer cannot write sub-directories.
     """
@@ -67,6 +68,8 @@ def tags_for_tiff(exif: bytes | None, xmp: bytes | None) -> tuple[Image.Exif, Im
             del block[pointer]
     if xmp is not None:
         block[_XMP] = xmp
+    if iptc is not None:
+        block[IPTC_TAG] = iptc
     return block, beside
 
 

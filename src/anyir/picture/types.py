@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from anyir.errors import ShapeMismatch, UsageError
 from anyir.picture.limits import FORMATS
+from anyir.picture.notes import PngText
 
 Samples: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 """Samples at a file's own depth: 8 bits in [0, 255] or 16 bits in [0, 65535]."""
@@ -25,6 +26,9 @@ class Metadata:
             but for two things: its orientation is 1, because the pixels are upright, and its thumbnail is
             unlinked, because that shows the old pixels the old way up.
         xmp: the XMP packet, byte for byte but for its orientation, which is 1.
+        iptc: the IPTC records of a JPEG or TIFF (caption, place, rights), byte for byte.
+        comment: a JPEG's comment, byte for byte.
+        png_texts: of a PNG, besides its XMP.
         dpi: dots per inch, horizontal and vertical.
         jpeg_tables: quantisation tables of the first one to three components (64 values each, row by row).
         jpeg_subsampling: 0, 1 or 2 for 4:4:4, 4:2:2 or 4:2:0; None where it is not known or does not apply.
@@ -36,6 +40,9 @@ class Metadata:
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    iptc: bytes | None = None
+    comment: bytes | None = None
+    png_texts: tuple[PngText, ...] = ()
     dpi: tuple[float, float] | None = None
     jpeg_tables: tuple[tuple[int, ...], ...] | None = None
     jpeg_subsampling: int | None = None
@@ -44,8 +51,11 @@ class Metadata:
     tiff_compression: str | None = None
 
     def stripped(self) -> Metadata:
-        """Without EXIF and XMP, which tell of place, time, camera and people; all that the pixels need stays."""
-        return replace(self, exif=None, xmp=None)
+        """Without EXIF, XMP, IPTC, comment and texts, which tell of place, time, camera and people.
+
+        All that the pixels need stays.
+        """
+        return replace(self, exif=None, xmp=None, iptc=None, comment=None, png_texts=())
 
 
 @dataclass(frozen=True, eq=False)

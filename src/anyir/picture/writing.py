@@ -14,6 +14,7 @@ from PIL import Image, PngImagePlugin
 from anyir.errors import OutputError, PictureTooLarge, ShapeMismatch, UnsupportedPicture, reason, shown
 from anyir.files import write_atomically
 from anyir.picture.limits import FORMATS, MAX_SIDE, SUFFIXES
+from anyir.picture.notes import add_png_texts, iptc_segment
 from anyir.picture.orientation import EXIF_PREFIX
 from anyir.picture.pillow import PILLOW_ERRORS, on_our_terms
 from anyir.picture.png_writing import with_samples
@@ -160,7 +161,7 @@ def _deep_samples(picture: Picture, *, grey: bool) -> NDArray[np.uint16]:
 
 
 def _tiff(image: Image.Image, metadata: Metadata) -> bytes:
-    tags, beside = tags_for_tiff(metadata.exif, metadata.xmp)
+    tags, beside = tags_for_tiff(metadata.exif, metadata.xmp, metadata.iptc)
     options: dict[str, Any] = {"exif": tags, "compression": metadata.tiff_compression}
     if metadata.tiff_compression not in _TIFF_COMPRESSIONS:
         options["compression"] = _TIFF_DEFAULT
@@ -190,6 +191,10 @@ def _options(picture: Picture, kind: str) -> dict[str, Any]:
         options["xmp"] = metadata.xmp
     if kind == "webp":
         return options | _webp_coding(metadata)
+    if metadata.comment is not None:
+        options["comment"] = metadata.comment
+    if metadata.iptc is not None:
+        options["extra"] = iptc_segment(metadata.iptc)
     return options | _jpeg_coding(metadata, grey=picture.grey)
 
 
@@ -199,6 +204,7 @@ def _png_chunks(metadata: Metadata) -> PngImagePlugin.PngInfo:
         chunks.add(name, data)
     if metadata.xmp is not None:
         chunks.add(b"iTXt", _XMP_KEYWORD + metadata.xmp)
+    add_png_texts(chunks, metadata.png_texts)
     return chunks
 
 
