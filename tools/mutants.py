@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, features
 
 from anyir.picture import Metadata, Picture, encode
+from anyir.picture.notes import PngText, iptc_segment
 
 SIZES: Final = ((48, 40), (600, 400))
 """Width and height of what is damaged; of four files one is large."""
@@ -23,7 +24,7 @@ SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif
 
 FIELDS: Final = {
     "jpeg": (re.compile(rb"\xff[\xc0-\xfe]"), 0, 12),
-    "png": (re.compile(rb"IHDR|PLTE|tRNS|iCCP|eXIf|iTXt|pHYs|IDAT|IEND"), -4, 17),
+    "png": (re.compile(rb"IHDR|PLTE|tRNS|iCCP|eXIf|[iz]TXt|pHYs|IDAT|IEND"), -4, 17),
     "webp": (re.compile(rb"RIFF|VP8[ LX]|ALPH|ICCP|EXIF|XMP "), 0, 18),
     "tiff": (re.compile(rb"(?s).[\x01\x87][\x01-\x0c]\0"), 0, 12),
     "avif": (re.compile(rb"ftyp|meta|pitm|iloc|infe|ipco|ispe|pixi|av1C|colr|irot|ipma|auxC|mdat"), -4, 20),
@@ -69,6 +70,7 @@ def _encoded(deep: np.ndarray) -> dict[str, bytes]:
     exif.get_ifd(0x8825).update({1: "N", 2: (1.0, 2.0, 3.0)})
     exif.get_ifd(0x8769).update({0x927C: b"maker's note " * 9})
     notes: dict[str, Any] = {"exif": exif, "icc_profile": b"profile " * 40, "xmp": b"<x:xmpmeta/>"}
+    caption = b"\x1c\x02\x78\x00\x07caption" * 9
     rgba = Image.fromarray((deep >> 8).astype(np.uint8))
     rgb, grey = rgba.convert("RGB"), rgba.convert("L")
 
@@ -78,14 +80,20 @@ def _encoded(deep: np.ndarray) -> dict[str, bytes]:
         return buffer.getvalue()
 
     def sixteen(format: str, compression: str | None = None) -> bytes:
-        metadata = Metadata(icc=notes["icc_profile"], xmp=notes["xmp"], tiff_compression=compression)
+        metadata = Metadata(
+            icc=notes["icc_profile"],
+            xmp=notes["xmp"],
+            iptc=caption,
+            png_texts=(PngText("Title", "of a text " * 200), PngText("Author", "me", "en", "author")),
+            tiff_compression=compression,
+        )
         alpha = np.ascontiguousarray(deep[..., 3])
         return encode(Picture(deep[..., :3].copy(), alpha, format, metadata=metadata))
 
     kinds = {
         "jpeg baseline": saved(rgb, "JPEG", quality=85),
         "jpeg progressive": saved(rgb, "JPEG", quality=85, progressive=True),
-        "jpeg grey": saved(grey, "JPEG", quality=85),
+        "jpeg grey": saved(grey, "JPEG", quality=85, comment=b"a comment " * 9, extra=iptc_segment(caption)),
         "png 8 bits": saved(rgba, "PNG", compress_level=1),
         "png 16 bits": sixteen("png"),
         "png palette": saved(rgb.quantize(200, Image.Quantize.FASTOCTREE), "PNG", transparency=3),
