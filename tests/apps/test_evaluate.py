@@ -427,6 +427,18 @@ def test_without_an_output_only_the_table_is_printed(data, tmp_path, monkeypatch
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_the_self_ensemble_is_evaluated_and_says_so(narrow_minded, tmp_path):
+    (tmp_path / "test" / "CBSD68").mkdir(parents=True)
+    write_image(np.full((96, 128, 3), 200, np.uint8), tmp_path / "test" / "CBSD68" / "a.png")
+    given = ("--data", tmp_path, "--weights", narrow_minded({"name": "ours"}), "--set", "clean")
+    done = command(*given, "--quality", "best", "-o", tmp_path / "out")
+    assert done.exit_code == 0
+    results = load_results(tmp_path / "out" / "results.json")
+    assert results.settings["quality"] == "best" and "--quality best" in results.command
+    refused = str(failure(*given, "--quality", "better"))
+    assert refused == "--quality 'better': must be one of standard, best"
+
+
 @pytest.mark.parametrize(
     ("header", "options", "guard", "loss"),
     [
@@ -446,3 +458,4 @@ def test_ours_is_evaluated_with_the_guard_as_users_have_it(
     assert results.settings["guard"] is guard
     assert results.sets[0].psnr == pytest.approx(-20 * np.log10(loss / 512), abs=1e-3)
     assert ("--no-guard" in results.command) == bool(options)
+    assert results.settings["quality"] == "standard" and "--quality" not in results.command

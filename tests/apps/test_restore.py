@@ -118,6 +118,22 @@ def test_the_result_says_what_made_it_and_keeps_what_was_there(anyir, weights, t
     assert b"serial 1234" in metadata.exif and b"maker's note" in metadata.exif
 
 
+def test_the_best_quality_is_another_result_and_says_so(anyir, weights, pictures, tmp_path):
+    out, report = tmp_path / "out", tmp_path / "r.json"
+    options = ["-o", out, "--weights", weights, "--report", report]
+    assert anyir("restore", pictures, *options)[0] == 0
+    assert b"quality" not in read(out / "a.png").metadata.xmp
+    assert anyir("restore", pictures, *options, "--quality", "best")[0] == 0
+    content = json.loads(report.read_text())
+    assert (content["totals"]["restored"], content["settings"]["quality"]) == (2, "best")
+    assert b"strength=1; quality=best; engine=" in read(out / "a.png").metadata.xmp
+    assert anyir("restore", pictures, *options, "--quality", "best", "--overwrite")[0] == 0
+    assert (
+        anyir("restore", pictures, "-o", out, "--weights", weights, "--quality", "best", "--verify")[0] == 0
+    )
+    assert anyir("restore", pictures, "-o", out, "--weights", weights, "--verify")[0] == 1
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
 def test_strip_metadata_leaves_nothing_of_place_camera_and_people(
     anyir, weights, travelled, tmp_path, suffix
@@ -174,6 +190,7 @@ def test_one_bad_file_is_one_line_and_exit_code_1(anyir, weights, tmp_path, cont
         (["in", "--nonsense"], "--nonsense"),
         (["in", "--tile", "many"], "--tile 'many'"),
         (["in", "--tile", "3", "--weights", "tiny.onnx"], "tile"),
+        (["in", "--quality", "better"], "--quality 'better': must be one of standard, best"),
         (["in", "--report", "a.jpg"], "--report a.jpg"),
         (["in", "--report", "r.json"], "--report r.json: is a folder"),
         (["in", "-o", "in"], "would replace an input"),

@@ -143,6 +143,14 @@ def test_the_same_weights_without_the_guard_say_so(make_results, make_set):
     assert row_names(both[1:]) == ("model",)
 
 
+def test_the_self_ensemble_of_the_same_weights_has_a_name_of_its_own(make_results, make_set):
+    both = [
+        make_results(make_set("rain100l", 30), name="model", settings={"guard": True, "quality": quality})
+        for quality in ("standard", "best")
+    ]
+    assert row_names(both) == ("model", "model, self-ensemble")
+
+
 def test_the_three_tables_of_the_paper_are_made(make_results, make_set):
     tables = comparison_tables([make_results(make_set("rain100l", 30), source="r.json")])
     assert [table.name for table in tables] == ["three", "five", "single"]

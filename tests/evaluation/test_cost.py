@@ -95,6 +95,10 @@ def test_the_degraded_input_costs_nothing_and_has_no_row(make_results, make_set)
             {"processor": "X", "threads": 2, "guard": False},
             "Measured by us: X, 2 threads, without the guard.",
         ),
+        (
+            {"processor": "X", "threads": 2, "guard": True, "quality": "best"},
+            "Measured by us: X, 2 threads, four mirror images each.",
+        ),
     ],
 )
 def test_a_machine_that_was_not_recorded_is_not_guessed(make_results, settings, line):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from anyir.evaluation.protocol import Restore
     from anyir.evaluation.results import EvaluatedModel
     from anyir.inference import Device
+    from anyir.inference.ensemble import Quality
     from anyir.inference.tiles import TileSize
     from anyir.model.engine import TorchDevice
 
@@ -30,6 +31,7 @@ class Running:
         tile: side of a tile in pixels, or "auto".
         threads: CPU threads; None: all.
         guard: whether our own weights run with the guard, as in ``anyir restore``; those of others never do.
+        quality: of every restoration, as in ``anyir restore``.
     """
 
     engine: str
@@ -37,9 +39,10 @@ class Running:
     tile: TileSize
     threads: int | None
     guard: bool = True
+    quality: str = "standard"
 
     def __post_init__(self) -> None:
-        check_choices(self.engine, self.device)
+        check_choices(self.engine, self.device, self.quality)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Contender:
         model: what the tables say of it; None for the identity.
         threads: CPU threads that it was given or chose; None where it says nothing.
         guard: whether the guard was on; None for the identity.
+        quality: "standard" or "best"; None for the identity.
         libraries: that decide its numbers, beside those of every evaluation.
     """
 
@@ -64,6 +68,7 @@ class Contender:
     model: EvaluatedModel | None
     threads: int | None = None
     guard: bool | None = None
+    quality: Quality | None = None
     libraries: tuple[str, ...] = ()
 
 
@@ -114,10 +119,11 @@ def _by_onnx_runtime(weights: str, running: Running) -> Contender:
     memory = peak_memory_bytes(file.path, running.threads)
     engine = OnnxEngine(file.path, cast("Device", running.device), running.threads)
     guard = running.guard and bool(engine.header)
-    restorer = Restorer(file.name, tile=running.tile, guard=guard, engine=engine)
+    quality = cast("Quality", running.quality)
+    restorer = Restorer(file.name, tile=running.tile, guard=guard, quality=quality, engine=engine)
     model = describe_model(file, engine.header, memory)
     weights_of = _identified(file.name, file.path)
-    return Contender(file.name, weights_of, restorer, engine.provider, model, running.threads, guard)
+    return Contender(file.name, weights_of, restorer, engine.provider, model, running.threads, guard, quality)
 
 
 def _by_pytorch(weights: str, running: Running) -> Contender:
@@ -128,7 +134,8 @@ def _by_pytorch(weights: str, running: Running) -> Contender:
     path = find_shipped_or_own(weights)
     # In float32 everywhere, as numbers that are set beside published ones are computed.
     engine = TorchEngine(path, cast("TorchDevice", running.device), running.threads, precision="float32")
-    restorer = Restorer(path.stem, tile=running.tile, guard=running.guard, engine=engine)
+    quality = cast("Quality", running.quality)
+    restorer = Restorer(path.stem, tile=running.tile, guard=running.guard, quality=quality, engine=engine)
     return Contender(
         path.stem,
         _identified(path.stem, path),
@@ -137,6 +144,7 @@ def _by_pytorch(weights: str, running: Running) -> Contender:
         describe_checkpoint(path),
         engine.threads,
         running.guard,
+        quality,
         ("torch",),
     )
 

@@ -10,6 +10,7 @@ from anyir.errors import UsageError
 
 if TYPE_CHECKING:
     from anyir.inference import Device, Restorer
+    from anyir.inference.ensemble import Quality
     from anyir.inference.tiles import TileSize
     from anyir.model.engine import TorchDevice
 
@@ -22,10 +23,11 @@ DEVICES: Final = {"auto": ENGINES, "cpu": ENGINES, "cuda": ENGINES} | {
     "mps": ("torch",),
 }
 """The devices that can be asked for, and the engines that know them."""
+QUALITIES: Final = ("standard", "best")
 
 
-def check_choices(engine: str, device: str) -> None:
-    """See that there are such an engine and such a device.
+def check_choices(engine: str, device: str, quality: str) -> None:
+    """See that there are such an engine, such a device and such a quality.
 
     Raises:
         UsageError: there are not.
@@ -34,6 +36,8 @@ def check_choices(engine: str, device: str) -> None:
         raise UsageError(f"--engine {engine!r}: must be one of {', '.join(ENGINES)}")
     if device not in DEVICES:
         raise UsageError(f"--device {device!r}: must be one of {', '.join(DEVICES)}")
+    if quality not in QUALITIES:
+        raise UsageError(f"--quality {quality!r}: must be one of {', '.join(QUALITIES)}")
 
 
 def engine_for(weights: str, engine: str, device: str) -> EngineName:
@@ -69,22 +73,32 @@ def find_shipped_or_own(weights: str) -> Path:
 
 
 def open_restorer(
-    weights: str, *, engine: str, device: str, tile: TileSize, threads: int | None, guard: bool
+    weights: str,
+    *,
+    engine: str,
+    device: str,
+    tile: TileSize,
+    threads: int | None,
+    guard: bool,
+    quality: str,
 ) -> Restorer:
     """A restorer with the engine that was asked for.
 
     Raises:
-        UsageError: as :func:`engine_for`, or an impossible tile or number of threads.
+        UsageError: as :func:`engine_for`, or an impossible tile, quality or number of threads.
         MissingExtra: PyTorch is to run, and is not installed.
         WeightsError, EngineUnavailable: as the engines'.
     """
     from anyir.inference import Restorer
 
+    how = cast("Quality", quality)
     if engine_for(weights, engine, device) == "onnx":
-        return Restorer(weights, device=cast("Device", device), tile=tile, threads=threads, guard=guard)
+        return Restorer(
+            weights, device=cast("Device", device), tile=tile, threads=threads, guard=guard, quality=how
+        )
     require_extra("train", ("torch", "safetensors"), "restore --engine torch")
     from anyir.model.engine import TorchEngine
 
     path = find_shipped_or_own(weights)
     torch = TorchEngine(path, cast("TorchDevice", device), threads)
-    return Restorer(path.stem, tile=tile, guard=guard, engine=torch)
+    return Restorer(path.stem, tile=tile, guard=guard, quality=how, engine=torch)

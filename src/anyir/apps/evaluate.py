@@ -72,6 +72,7 @@ def evaluate(
         bool,
         typer.Option("--no-guard", help="The bare network: without the guard that anyir restore has."),
     ] = False,
+    quality: Annotated[str, typer.Option(metavar="standard|best", help="As in anyir restore.")] = "standard",
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     noise_rounding: Annotated[
         str, typer.Option(metavar="round|truncate", help="How noisy values become 8-bit; papers truncate.")
@@ -107,7 +108,7 @@ def evaluate(
     if figures and output is None:
         raise UsageError("--figures needs a folder to draw them in: give -o OUT")
     protocol = _protocol(seed, noise_rounding, variants)
-    running = Running(engine, device, tile_size(tile), threads, guard=not no_guard)
+    running = Running(engine, device, tile_size(tile), threads, guard=not no_guard, quality=quality)
     found = find_sets(data, select_sets(suite, only or ()))
     earlier = [load_results(Path(peer)) for peer in peers or () if peer.endswith(".json")]
     models = contenders([weights, *(peer for peer in peers or () if not peer.endswith(".json"))], running)
@@ -121,6 +122,7 @@ def evaluate(
         "--tile": tile,
         "--device": device,
         "--threads": threads,
+        "--quality": quality if quality != "standard" else None,
         "--no-guard": no_guard,
         "--seed": seed,
         "--noise-rounding": noise_rounding,
@@ -162,6 +164,7 @@ def _begin(
             **chosen,
             "threads": model.threads,
             "guard": model.guard,
+            "quality": model.quality,
             "provider": model.provider,
             **machine(),
         },

@@ -12,7 +12,7 @@ import typer
 
 from anyir._version import __version__
 from anyir.apps.console import Interrupted, batch_progress, complain, say, table, write_text
-from anyir.apps.engines import DEVICES, ENGINES, check_choices, open_restorer
+from anyir.apps.engines import DEVICES, ENGINES, QUALITIES, check_choices, open_restorer
 from anyir.apps.options import tile_size
 from anyir.errors import UsageError, shown
 
@@ -96,6 +96,13 @@ def restore(
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads; all cores if not given.", show_default=False)
     ] = None,
+    quality: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(QUALITIES),
+            help="best: the mean of each picture and its mirror images, in four times the time.",
+        ),
+    ] = "standard",
     no_guard: Annotated[
         bool,
         typer.Option(
@@ -132,7 +139,7 @@ def restore(
     from anyir.inference.batch_plan import BatchSettings
     from anyir.inference.batch_plan import plan as make_plan
 
-    check_choices(engine, device)
+    check_choices(engine, device, quality)
     if verify and (overwrite or report is not None):
         raise UsageError("--verify changes nothing: leave out --overwrite and --report")
     if report is not None and report.suffix.lower() != ".json":
@@ -156,6 +163,7 @@ def restore(
         tile=tile_size(tile),
         threads=threads,
         guard=not no_guard,
+        quality=quality,
     )
     if device == "auto" and not (quiet or verify):
         say(f"device {restorer.device}: {restorer.chosen_because}")
@@ -170,6 +178,7 @@ def restore(
             "device": device,
             "threads": threads,
             "guard": not no_guard,
+            "quality": quality,
         }
         _write_report(report, plan, outcomes, restorer, options)
         if not (quiet or interrupted):

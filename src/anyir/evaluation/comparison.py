@@ -65,13 +65,13 @@ def comparison_table(published: PublishedTable, results: Sequence[Results]) -> T
 def row_names(results: Sequence[Results]) -> tuple[str, ...]:
     """A name for each: that of its weights, with the beginning of their SHA-256 where several share one.
 
-    The same weights may be there twice, with the guard of ``anyir restore`` and without.
+    The same weights may be there several times, with the guard of ``anyir restore`` and without, and as self-ensemble.
     """
     guarded = {each.weights["sha256"] for each in results if each.settings.get("guard")}
     names = [
-        f"{each.weights['name']}, no guard"
-        if each.settings.get("guard") is False and each.weights["sha256"] in guarded
-        else str(each.weights["name"])
+        f"{each.weights['name']}"
+        f"{', self-ensemble' if each.settings.get('quality') == 'best' else ''}"
+        f"{', no guard' if each.settings.get('guard') is False and each.weights['sha256'] in guarded else ''}"
         for each in results
     ]
     shared = Counter(names)

@@ -113,7 +113,7 @@ def times_table(results: Sequence[Results]) -> Table:
 
 
 def machine_line(results: Results) -> str:
-    """Where results were measured: processor, threads, provider, tile and guard, as far as they are known."""
+    """Where results were measured: processor, threads, provider, tile, guard and quality, as far as they are known."""
     settings = results.settings
     threads = settings.get("threads") or settings.get("cores")
     parts = [
@@ -122,6 +122,7 @@ def machine_line(results: Results) -> str:
         *([str(settings["provider"])] if settings.get("provider") else []),
         *([f"tile {settings['tile']}"] if settings.get("tile") else []),
         *(["without the guard"] if settings.get("guard") is False else []),
+        *(["four mirror images each"] if settings.get("quality") == "best" else []),
     ]
     return f"Measured by us: {', '.join(parts)}."
 

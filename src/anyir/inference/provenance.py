@@ -16,6 +16,9 @@ def with_note(restored: Picture, restorer: Restorer, strength: float) -> Picture
     facts = [f"weights={restorer.name}"]
     if restorer.sha256 is not None:
         facts.append(f"sha256={restorer.sha256}")
-    facts += [f"strength={strength:g}", f"engine={restorer.provider}"]
+    facts += [f"strength={strength:g}"]
+    if restorer.quality != "standard":
+        facts.append(f"quality={restorer.quality}")
+    facts.append(f"engine={restorer.provider}")
     xmp = add_event(restored.metadata.xmp, "filtered", f"anyir {__version__}", "; ".join(facts))
     return replace(restored, metadata=replace(restored.metadata, xmp=xmp))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from anyir.errors import EngineUnavailable, ShapeMismatch, UsageError
 from anyir.inference.engine import DescribedEngine, Engine, OnnxEngine
+from anyir.inference.ensemble import Quality, SelfEnsemble, check_quality
 from anyir.inference.guard import MIN_SIDE, Guard, Limits
 from anyir.inference.onnx_session import Device
 from anyir.inference.tiles import (
@@ -45,6 +46,8 @@ class Restorer:
             (:mod:`anyir.inference.guard`). The overview costs as much as a sixteenth of the picture or as 320×320
             pixels, whichever is more, but no more than a tile, or than 256×256 pixels where tiles are smaller.
             Pictures of less than 64 pixels a side have no guard. It may be given other limits.
+        quality: "standard", or "best": the mean of what the network makes of each tile and its three mirror images,
+            in four times the time (:mod:`anyir.inference.ensemble`).
         engine: runs the network in place of ONNX Runtime, for example :class:`anyir.model.engine.TorchEngine`;
             weights, device and threads are then up to it.
 
@@ -56,13 +59,14 @@ class Restorer:
         overlap: as given.
         guard: whether there is one.
         limits: the guard's; ``None`` where there is none.
+        quality: as given.
         engine: what runs the network.
         provider: what really runs it, e.g. "CPUExecutionProvider".
         device: where, e.g. "cpu"; ``None`` with an ``engine`` that does not say.
         chosen_because: why there, as the rest of a sentence; ``None`` likewise.
 
     Raises:
-        UsageError: an impossible tile, overlap, device or number of threads.
+        UsageError: an impossible tile, overlap, quality, device or number of threads.
         WeightsError: there are no such weights, or they cannot be used.
         EngineUnavailable: the device or ONNX Runtime cannot be had.
 
@@ -79,12 +83,14 @@ class Restorer:
         overlap: int = OVERLAP,
         threads: int | None = None,
         guard: bool | Limits = True,
+        quality: Quality = "standard",
         engine: Engine | None = None,
     ) -> None:
         self.tile: Final = check_tile(tile)
         self.overlap: Final = check_overlap(overlap, self.tile)
         self.limits: Final = guard if isinstance(guard, Limits) else Limits() if guard else None
         self.guard: Final = self.limits is not None
+        self.quality: Final = check_quality(quality)
         self.facts: ModelFacts | None = None
         self.sha256: str | None = None
         if engine is not None:
@@ -96,6 +102,8 @@ class Restorer:
             file = resolve(weights)
             self.engine = described = OnnxEngine(file.path, device, threads)
             self.name, self.facts, self.sha256 = file.name, file.facts, file.sha256()
+        if quality == "best":
+            self.engine = SelfEnsemble(self.engine)
         self.device: Final = None if described is None else described.device
         self.chosen_because: Final = None if described is None else described.chosen_because
 

@@ -42,13 +42,16 @@ class Making:
     def of(cls, settings: BatchSettings, restorer: Restorer) -> Making:
         """What these settings and this restorer come to.
 
-        The guard's limits are named where they are not the default ones, which older manifests do not name.
+        The guard's limits and the quality are named where they are not the default ones: older manifests do not name
+        them.
         """
         chosen = {key: value for key, value in asdict(settings).items() if key not in _NAMES_AND_PLACES}
         chosen |= {"tile": restorer.tile, "overlap": restorer.overlap, "guard": restorer.guard}
         limits = restorer.limits
         if limits is not None and limits != Limits():
             chosen |= {"guard_doubt": limits.doubt, "guard_disbelief": limits.disbelief}
+        if restorer.quality != "standard":
+            chosen |= {"quality": restorer.quality}
         return cls(restorer.name, restorer.sha256, chosen)
 
     @property
