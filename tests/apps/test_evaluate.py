@@ -433,6 +433,8 @@ def test_the_self_ensemble_is_evaluated_and_says_so(narrow_minded, tmp_path):
     given = ("--data", tmp_path, "--weights", narrow_minded({"name": "ours"}), "--set", "clean")
     done = command(*given, "--quality", "best", "-o", tmp_path / "out")
     assert done.exit_code == 0
+    assert done.stderr.startswith("device cpu: this ONNX Runtime has no provider for a GPU")
+    assert "device" not in command(*given, "--device", "cpu").stderr
     results = load_results(tmp_path / "out" / "results.json")
     assert results.settings["quality"] == "best" and "--quality best" in results.command
     refused = str(failure(*given, "--quality", "better"))

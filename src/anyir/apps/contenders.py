@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from anyir.evaluation.protocol import Restore
     from anyir.evaluation.results import EvaluatedModel
     from anyir.inference import Device
+    from anyir.inference.engine import DescribedEngine
     from anyir.inference.ensemble import Quality
     from anyir.inference.tiles import TileSize
     from anyir.model.engine import TorchDevice
@@ -59,6 +60,7 @@ class Contender:
         guard: whether the guard was on; None for the identity.
         quality: "standard" or "best"; None for the identity.
         libraries: that decide its numbers, beside those of every evaluation.
+        where: the device that runs it and why that one, in a line; None for the identity.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Contender:
     guard: bool | None = None
     quality: Quality | None = None
     libraries: tuple[str, ...] = ()
+    where: str | None = None
 
 
 def contenders(weights: Sequence[str], running: Running) -> list[Contender]:
@@ -123,7 +126,17 @@ def _by_onnx_runtime(weights: str, running: Running) -> Contender:
     restorer = Restorer(file.name, tile=running.tile, guard=guard, quality=quality, engine=engine)
     model = describe_model(file, engine.header, memory)
     weights_of = _identified(file.name, file.path)
-    return Contender(file.name, weights_of, restorer, engine.provider, model, running.threads, guard, quality)
+    return Contender(
+        file.name,
+        weights_of,
+        restorer,
+        engine.provider,
+        model,
+        running.threads,
+        guard,
+        quality,
+        where=_where(engine),
+    )
 
 
 def _by_pytorch(weights: str, running: Running) -> Contender:
@@ -146,7 +159,12 @@ def _by_pytorch(weights: str, running: Running) -> Contender:
         running.guard,
         quality,
         ("torch",),
+        _where(engine),
     )
+
+
+def _where(engine: DescribedEngine) -> str:
+    return f"device {engine.device}: {engine.chosen_because}"
 
 
 def _identified(name: str, path: Path) -> dict[str, str | None]:

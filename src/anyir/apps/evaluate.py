@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from anyir.apps.console import Interrupted
+from anyir.apps.console import Interrupted, say
 from anyir.apps.contenders import Contender, Running, contenders
 from anyir.apps.extras import require_extra
 from anyir.apps.options import repeating_command, tile_size
@@ -112,6 +112,9 @@ def evaluate(
     found = find_sets(data, select_sets(suite, only or ()))
     earlier = [load_results(Path(peer)) for peer in peers or () if peer.endswith(".json")]
     models = contenders([weights, *(peer for peer in peers or () if not peer.endswith(".json"))], running)
+    if device == "auto":
+        for line in dict.fromkeys(model.where for model in models if model.where is not None):
+            say(line)
     options = {
         "--weights": weights,
         "--peer": peers,
