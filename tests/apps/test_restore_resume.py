@@ -67,6 +67,19 @@ def test_ctrl_c_is_heard_while_the_network_computes(endless_weights, start, tmp_
     assert list(out.iterdir()) == []
 
 
+@posix
+def test_where_nobody_listens_any_more_a_run_ends_in_order(start, tmp_path):
+    """It finds that out between two pictures, when the network is at work on the next: Python's own end would crash."""
+    given = tmp_path / "in"
+    given.mkdir()
+    for name, side in (("a", 64), ("b", 320), ("c", 320)):
+        write_image(np.full((side, side, 3), 100, np.uint8), given / f"{name}.png")
+    process = start("restore", given, "-o", tmp_path / "out", "--threads", 1, "--device", "cpu")
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", NAME]
+
+
 # Kills
 
 

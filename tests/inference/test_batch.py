@@ -444,8 +444,30 @@ def test_the_next_picture_is_read_while_one_is_computed_unless_that_one_is_large
     assert seen == read_by_then
 
 
+@pytest.mark.parametrize("error", [MemoryError, EngineUnavailable])
+def test_a_picture_that_fails_is_not_kept_in_memory(folder, function_engine, tmp_path, monkeypatch, error):
+    """One that finds too little memory would leave less of it to each that follows."""
+    originals, outcomes = [], []
+
+    def reading(path):
+        picture = read(path)
+        originals.append(weakref.ref(picture.pixels))
+        return picture
+
+    def fail(batch):
+        raise error("no")
+
+    monkeypatch.setattr(batch, "read", reading)
+    made = plan([folder(*(f"{name}.png" for name in "abcdefghijkl"))], BatchSettings(output=tmp_path / "out"))
+    for outcome in run(made, Restorer(engine=function_engine(fail))):
+        outcomes.append(outcome)
+        time.sleep(0.02)
+        assert sum(pixels() is not None for pixels in originals) <= 5, "those in work"
+    assert [outcome.status for outcome in outcomes] == ["failed"] * 12
+
+
 def test_seconds_add_up_to_those_of_the_job(folder, function_engine, tmp_path):
-    """Though the second is read, and begun, before the first is done."""
+    """Though the second is read, and begun, before the first is done; and though outcomes are looked at slowly."""
 
     def slow(batch):
         time.sleep(0.2)
@@ -453,10 +475,12 @@ def test_seconds_add_up_to_those_of_the_job(folder, function_engine, tmp_path):
 
     made = plan([folder("a.png", "b.png", "c.png")], BatchSettings(output=tmp_path / "out"))
     started = time.perf_counter()
-    outcomes = list(run(made, Restorer(engine=function_engine(slow))))
-    assert sum(outcome.seconds for outcome in outcomes) == pytest.approx(
-        time.perf_counter() - started, abs=0.1
-    )
+    outcomes = []
+    for outcome in run(made, Restorer(engine=function_engine(slow))):
+        outcomes.append(outcome)
+        time.sleep(0.05)
+    whole = time.perf_counter() - started
+    assert sum(outcome.seconds for outcome in outcomes) == pytest.approx(whole - 0.05, abs=0.1)
     assert [outcome.seconds for outcome in outcomes] == pytest.approx([0.2] * 3, abs=0.15)
 
 

@@ -47,6 +47,23 @@ def test_every_image_is_seen_once_and_comes_back_the_right_way_round(function_en
     np.testing.assert_allclose(result, batch, atol=1e-6)
 
 
+def test_an_engine_that_works_in_place_does_no_harm(function_engine, noise):
+    def halve(batch):
+        batch *= 0.5
+        return batch
+
+    batch = noise((1, 3, 16, 16), np.float32)
+    np.testing.assert_allclose(SelfEnsemble(function_engine(halve))(batch.copy()), batch / 2, atol=1e-6)
+    result = Restorer(engine=function_engine(lambda batch: batch[0]), quality="best", guard=False)
+    with pytest.raises(ShapeMismatch, match="must keep the size"):
+        result(batch[0].transpose(1, 2, 0))
+
+
+def test_half_precision_does_not_overflow_in_the_sum(function_engine):
+    engine = function_engine(lambda batch: np.full(batch.shape, 40_000, np.float16))
+    assert SelfEnsemble(engine)(np.zeros((1, 3, 16, 16), np.float32)).max() == 40_000
+
+
 def test_best_runs_four_times_a_tile_and_says_what_ran(function_engine, add_model, noise):
     image = noise((150, 200, 3), np.float32) / 2
     engine = function_engine(lambda batch: batch + np.float32(0.1))

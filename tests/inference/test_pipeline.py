@@ -1,6 +1,9 @@
 import threading
 import time
+import weakref
+from contextlib import suppress
 
+import numpy as np
 import pytest
 
 from anyir.inference.pipeline import Pipeline, at_work
@@ -170,6 +173,38 @@ def test_an_interrupt_does_not_wait_and_the_work_stops_at_its_next_progress():
     threads_end()
     assert states == ["computed"]
     assert [item.been for item in given] == [["a"], ["a"], []]
+
+
+def test_an_interrupt_while_the_threads_start_leaves_none_behind(monkeypatch):
+    started = []
+
+    def start(thread, begin=threading.Thread.start):
+        if started:
+            raise KeyboardInterrupt
+        started.append(thread)
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(KeyboardInterrupt), Pipeline(items(3), [stage(name) for name in "abc"], never):
+        pytest.fail("it was entered")
+    threads_end()
+    assert len(started) == 1
+
+
+def test_what_is_done_is_not_kept():
+    def work(item, tell):
+        item.pixels = np.zeros(10)
+        pixels.append(weakref.ref(item.pixels))
+        if item.name % 3 == 1:
+            raise MemoryError
+
+    pixels = []
+    with Pipeline(map(Item, range(9)), (work, stage("b")), never) as pipeline:
+        for number in range(6):
+            with suppress(MemoryError):
+                pipeline.wait(ignore)
+            assert number == 0 or pixels[number - 1]() is None
+    threads_end()
 
 
 def test_leaving_early_leaves_no_thread_behind():

@@ -270,11 +270,42 @@ def test_texts_of_a_png_come_back(make_file):
         ("Description", "in no language " * 500, "", ""),
         ("Comment", "after the pixels", None, None),
     )
-    assert len(encode(picture)) < len(data) + 1000
     deep = replace(picture, pixels=picture.pixels.astype(np.uint16) * 257)
     for again in (read(encode(picture)), read(encode(deep))):
         assert again.metadata.png_texts == picture.metadata.png_texts
     assert read(encode(picture, "webp")).metadata.png_texts == ()
+
+
+def test_texts_stay_plain_and_within_what_is_read_again(carrying):
+    """Compressed, a text of more than 1 MiB would be refused by every reader, and not be found by some programs."""
+    full = carrying.metadata
+    workflow = (PngText("workflow", "a node, " * 400_000), PngText("prompt", "p" * 6_000))
+    written = encode(replace(carrying, metadata=replace(full, png_texts=workflow)), "png")
+    assert b"tEXtworkflow\0a node" in written and b"tEXtprompt\0ppp" in written
+    assert read(written).metadata.png_texts == workflow
+    too_much = [
+        tuple(PngText(f"t{number}", "x" * ((1 << 20) - 2)) for number in range(9)),
+        tuple(PngText(f"t{number}", "short", "en", "") for number in range(300)),
+    ]
+    for texts, least in zip(too_much, (7, 245), strict=True):
+        kept = read(
+            encode(replace(carrying, metadata=replace(full, png_texts=texts)), "png")
+        ).metadata.png_texts
+        assert len(kept) >= least and kept == texts[: len(kept)]
+    many = tuple(PngText(f"t{number}", "x" * 1_100) for number in range(300))
+    assert (
+        read(encode(replace(carrying, metadata=replace(full, png_texts=many)), "png")).metadata.png_texts
+        == many
+    )
+
+
+def test_a_caption_that_is_long_or_odd_is_not_spoilt(carrying):
+    long = CAPTION * 4_000
+    tiff = encode(replace(carrying, metadata=replace(carrying.metadata, iptc=long)), "tiff")
+    assert read(tiff).metadata.iptc == long
+    assert read(encode(read(tiff), "jpeg")).metadata.iptc is None, "more than its segment holds"
+    odd = b"\0" + CAPTION + bytes(-(len(CAPTION) + 1) % 4)
+    assert read(tiff_with(0x83BB, 4, odd, "<")).metadata.iptc == odd
 
 
 def test_profiles_in_disguise_are_not_texts(make_file, carrying):

@@ -8,7 +8,9 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import typer
@@ -70,20 +72,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = _run(given or ["--help"])
         sys.stdout.flush()
-        if code == INTERRUPTED and _computing():
-            sys.stderr.flush()
-            os._exit(code)  # a network computes on in a thread: Python's own end would wait for it, or crash
-        sys.exit(code)
     except BrokenPipeError:  # the reader of our output has gone; Python would complain again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        code = 1
+    except SystemExit as stop:  # Click's own answer to a broken pipe
+        code = stop.code if isinstance(stop.code, int) else 1
+    except Exception:
+        if not _computing():
+            raise
+        with suppress(OSError):  # as where standard error is what failed
+            traceback.print_exc()
+        code = 1
+    if (
+        code and _computing()
+    ):  # a network is at work in a thread: Python's own end would wait for it, or crash
+        with suppress(OSError):
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _computing() -> bool:
     """Whether a network is still at work; other threads are their owners' business."""
-    from anyir.inference.pipeline import at_work
-
-    return at_work()
+    pipeline = sys.modules.get("anyir.inference.pipeline")  # not to be loaded for the question's sake
+    return pipeline is not None and pipeline.at_work()
 
 
 def _run(arguments: list[str]) -> int:

@@ -13,6 +13,7 @@ import typer
 
 from anyir.apps.console import Interrupted, say
 from anyir.apps.contenders import Contender, Running, contenders
+from anyir.apps.engines import QUALITIES
 from anyir.apps.extras import require_extra
 from anyir.apps.options import repeating_command, tile_size
 from anyir.errors import DataError, OutputError, UsageError
@@ -72,7 +73,9 @@ def evaluate(
         bool,
         typer.Option("--no-guard", help="The bare network: without the guard that anyir restore has."),
     ] = False,
-    quality: Annotated[str, typer.Option(metavar="standard|best", help="As in anyir restore.")] = "standard",
+    quality: Annotated[
+        str, typer.Option(metavar="|".join(QUALITIES), help="As in anyir restore.")
+    ] = "standard",
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     noise_rounding: Annotated[
         str, typer.Option(metavar="round|truncate", help="How noisy values become 8-bit; papers truncate.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import closing
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -207,9 +208,10 @@ def _run(plan: Plan, restorer: Restorer, quiet: bool) -> tuple[list[Outcome], bo
                 progress.tile(done, total)
 
         try:
-            for outcome in run(plan, restorer, on_progress=on_progress):
-                outcomes.append(outcome)
-                progress.end(outcome)
+            with closing(run(plan, restorer, on_progress=on_progress)) as running:
+                for outcome in running:
+                    outcomes.append(outcome)
+                    progress.end(outcome)
         except KeyboardInterrupt:
             return outcomes, True
     return outcomes, False

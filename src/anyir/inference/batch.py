@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from anyir.errors import AnyirError, OutputError, shown
 from anyir.files import make_folder, remove_leftovers, write_atomically
@@ -22,16 +23,19 @@ from anyir.inference.standing import Making, hash_input, standing
 from anyir.inference.tiles import Progress
 from anyir.picture import SUFFIXES, Picture, compare_pictures, encode, read
 
+_E = TypeVar("_E", bound=BaseException)
+
 OnProgress: TypeAlias = Callable[[Job, int, int], None]
 
 LARGE: Final = 2**24
-"""Pixels. A larger picture has the memory for itself: the next is not read before it is written."""
+"""Pixels. The next picture after a larger one is not read before that is written, for the sake of memory."""
 
 
-def run(plan: Plan, restorer: Restorer, *, on_progress: OnProgress | None = None) -> Iterator[Outcome]:
+def run(plan: Plan, restorer: Restorer, *, on_progress: OnProgress | None = None) -> Generator[Outcome]:
     """Restore the pictures of ``plan`` one after the other; a failure is an outcome, and the others go on.
 
-    While one is computed, the next is read and the one before is encoded, unless one is larger than :data:`LARGE`.
+    While one is computed, the next is read and the one before is encoded, in threads of their own: the restorer's
+    engine is called in one of them, also between two outcomes. After one larger than :data:`LARGE` the next waits.
 
     Each result appears under its name complete or not at all, also when the run is interrupted or killed; what a
     killed one left half-written is removed. A picture is skipped where its result is there and, in an output folder,
@@ -56,13 +60,15 @@ def run(plan: Plan, restorer: Restorer, *, on_progress: OnProgress | None = None
     for folder in dict.fromkeys(job.output.parent for job in plan.jobs):
         if plan.folder is None or _is_within(folder, plan.folder):
             remove_leftovers(folder)
-    in_work = [_InWork(job) for job in plan.jobs]
     stages = (work.look_and_read, work.restore, work.encode)
-    with Pipeline(in_work, stages, alone=lambda each: each.large) as pipeline:
-        for each in in_work:
+    with Pipeline(map(_InWork, plan.jobs), stages, alone=lambda each: each.large) as pipeline:
+        begun = time.perf_counter()
+        for job in plan.jobs:
             if on_progress is not None:
-                on_progress(each.job, 0, 0)
-            yield work.outcome(each, pipeline, on_progress)
+                on_progress(job, 0, 0)
+            outcome = work.outcome(job, pipeline, on_progress, begun)
+            begun = time.perf_counter()
+            yield outcome
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class _InWork:
     """A picture on its way through the pipeline, with what each stage leaves for the next.
 
     Attributes:
-        large: whether it needs the memory for itself.
+        large: whether the next is to wait until it is written.
         found: what was there before.
         degraded: as read; None where it needs no restoring, and again once its result is made.
         picture: the result; None before it is made, and once it is encoded.
@@ -158,26 +164,30 @@ class _Work:
         files[output] = _encode(with_note(restored, self.restorer, self.plan.settings.strength), output)
         each.restored = _Restored(restored.width, restored.height, files, findings, each.held_back)
 
-    def outcome(self, each: _InWork, pipeline: Pipeline[_InWork], on_progress: OnProgress | None) -> Outcome:
-        """Wait for the picture, and write its results."""
-        started = time.perf_counter()
-        job, error = each.job, None
+    def outcome(
+        self, job: Job, pipeline: Pipeline[_InWork], on_progress: OnProgress | None, begun: float
+    ) -> Outcome:
+        """Wait for the next picture, whose job this is, and write its results. ``begun``: what seconds count from."""
+        error: AnyirError | None = None
         restored: _Restored | None = None
         try:
-            pipeline.wait(lambda done, total: None if on_progress is None else on_progress(job, done, total))
+            each = pipeline.wait(
+                lambda done, total: None if on_progress is None else on_progress(job, done, total)
+            )
             assert each.found is not None
             if each.found.outcome is not None:
                 return each.found.outcome
-            restored, each.restored = each.restored, None
+            restored = each.restored
             assert restored is not None
-            self._write(job, each.found, restored, time.perf_counter() - started)
+            self._write(job, each.found, restored, time.perf_counter() - begun)
         except AnyirError as caught:
-            error = caught
-        except MemoryError:
+            error = _without_pixels(caught)
+        except MemoryError as caught:
+            _without_pixels(caught)
             error = AnyirError(
                 f"{job.source}: not enough memory; try a smaller --tile or close other programs"
             )
-        outcome = Outcome(job.source, job.output, seconds=time.perf_counter() - started, error=error)
+        outcome = Outcome(job.source, job.output, seconds=time.perf_counter() - begun, error=error)
         return outcome if restored is None else _with_facts(outcome, restored)
 
     def _look(self, job: Job) -> _Found:
@@ -250,6 +260,15 @@ class _Work:
             for path in written:
                 path.unlink(missing_ok=True)
             raise
+
+
+def _without_pixels(error: _E) -> _E:
+    """The error, its traceback without the values of the frames, which are as large as the picture."""
+    each: BaseException | None = error
+    while each is not None:
+        traceback.clear_frames(each.__traceback__)
+        each = each.__cause__ or each.__context__
+    return error
 
 
 def _with_facts(outcome: Outcome, facts: _Restored | Entry) -> Outcome:

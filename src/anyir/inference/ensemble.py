@@ -39,11 +39,12 @@ class SelfEnsemble:
 
     def __call__(self, batch: NDArray[np.float32], /) -> NDArray[np.float32]:
         """(N, 3, H, W) in [0, 1], sides as the other engine wants them → the mean of its results, not clipped."""
-        total: NDArray[np.float32] | None = None
+        total = np.zeros_like(batch)
         for axes in FLIPS:
-            restored = np.flip(self._engine(np.ascontiguousarray(np.flip(batch, axes))), axes)
-            total = restored.copy() if total is None else np.add(total, restored, out=total)
-        assert total is not None
+            restored = self._engine(np.flip(batch, axes).copy())  # its own: an engine may work in place
+            if restored.shape != batch.shape:
+                return restored  # not a restorer, as whoever called will find
+            total += np.flip(restored, axes)
         total /= len(FLIPS)
         return total
 

@@ -1,8 +1,8 @@
 """The guard against harm: where two readings of a picture disagree on its tones, the weaker is taken.
 
 A network that sees one tile of a photograph can mistake a dull wall for haze, or the dark half of a street for a
-picture taken at night, and change tones that were right. So the picture is restored once more, whole and reduced to
-the size of a tile; and where the tile's change of brightness and colour differs from the overview's by more than a
+picture taken at night, and change tones that were right. So the picture is restored once more, whole and reduced; and
+where the tile's change of brightness and colour differs from the overview's by more than a
 little, the smaller of the two is made, or none if they point in opposite directions.
 
 Only low frequencies of the change are compared and corrected: noise, streaks and edges are the tile's alone.

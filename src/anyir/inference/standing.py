@@ -22,6 +22,14 @@ _NAMES_AND_PLACES: Final = ("output", "recursive", "format", "side_by_side", "ov
 """Settings that say which results there are to be and where. What is in them is decided by the others."""
 
 
+_UNNAMED: Final = {
+    "quality": "standard",
+    "guard_doubt": Limits().doubt,
+    "guard_disbelief": Limits().disbelief,
+}
+"""What settings are where a manifest does not name them."""
+
+
 @dataclass(frozen=True)
 class Making:
     """What pictures are restored with. Equal inputs restored with equal makings have equal results.
@@ -117,7 +125,7 @@ def _difference(entry: Entry | None, input_sha256: str, making: Making) -> str:
         return f"was restored with other weights ({shown(entry.weights)})"
     if entry.settings_sha256 != making.settings_sha256:
         changed = [
-            f"{key} {entry.settings.get(key)}"
+            f"{key} {entry.settings.get(key, _UNNAMED.get(key))}"
             for key in sorted({*entry.settings, *making.settings})
             if entry.settings.get(key) != making.settings.get(key)
         ]

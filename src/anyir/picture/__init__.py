@@ -10,6 +10,7 @@ from anyir.picture.limits import (
     READABLE_SUFFIXES,
     SUFFIXES,
 )
+from anyir.picture.notes import PngText
 from anyir.picture.reading import read, read_image, read_labels, read_size
 from anyir.picture.types import Metadata, Picture, Samples
 from anyir.picture.writing import encode, write, write_image
@@ -25,6 +26,7 @@ __all__ = [
     "SUFFIXES",
     "Metadata",
     "Picture",
+    "PngText",
     "Samples",
     "add_event",
     "compare_pictures",

@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from PIL.PngImagePlugin import PngInfo, iTXt
 
+from anyir.picture.limits import MAX_INFLATED, MAX_TEXTS
+
 IPTC_TAG: Final = 0x83BB
 """Of a TIFF, for the same records."""
 
@@ -20,10 +22,12 @@ _RECORD: Final = b"\x1c"  # begins every IPTC record; those swapped between mach
 _APP13: Final = b"\xff\xed"
 _BLOCKS: Final = b"Photoshop 3.0\x00"
 _MAX_SEGMENT: Final = 65_533
-_HEAD: Final = len(_BLOCKS) + 12  # a block's signature, number, empty name and size
+
+MAX_IPTC: Final = _MAX_SEGMENT - len(_BLOCKS) - 13
+"""Bytes of IPTC that a segment of a JPEG holds, beside a block's signature, number, empty name, size and padding."""
+
 _XMP: Final = "XML:com.adobe.xmp"
 _RAW_PROFILE: Final = "Raw profile type "
-_WORTH_COMPRESSING: Final = 1024
 
 
 class PngText(NamedTuple):
@@ -43,7 +47,7 @@ class PngText(NamedTuple):
 
 
 def iptc_of(image: Any, kind: str) -> bytes | None:  # noqa: ANN401 - attributes of JPEG or TIFF images
-    """The IPTC records of a JPEG or TIFF that Pillow has opened, or None; those that fit into a JPEG's segment.
+    """The IPTC records of a JPEG or TIFF that Pillow has opened, or None.
 
     Thumbnails and paths that Photoshop writes beside them are not kept.
     """
@@ -54,16 +58,16 @@ def iptc_of(image: Any, kind: str) -> bytes | None:  # noqa: ANN401 - attributes
     elif kind == "tiff":
         # As stored: programs state it to be 32-bit numbers, of which Pillow's own access gives the first.
         records = getattr(image.tag_v2, "_tagdata", {}).get(IPTC_TAG)
-        swapped = image.tag_v2.tagtype.get(IPTC_TAG) == _LONG and isinstance(records, bytes)
-        if swapped and not records.startswith(_RECORD):
-            records = b"".join(records[at : at + 4][::-1] for at in range(0, len(records), 4))
-    if not isinstance(records, bytes) or not 0 < len(records) <= _MAX_SEGMENT - _HEAD - 1:
-        return None
-    return records
+        if isinstance(records, bytes) and image.tag_v2.tagtype.get(IPTC_TAG) == _LONG:
+            swapped = b"".join(records[at : at + 4][::-1] for at in range(0, len(records), 4))
+            records = swapped if swapped.startswith(_RECORD) and not records.startswith(_RECORD) else records
+    return records if isinstance(records, bytes) and records else None
 
 
 def iptc_segment(records: bytes) -> bytes:
-    """IPTC records as a segment of a JPEG."""
+    """IPTC records as a segment of a JPEG; empty where they are too long for one."""
+    if len(records) > MAX_IPTC:
+        return b""
     block = b"8BIM" + struct.pack(">HHI", _IPTC, 0, len(records)) + records + b"\x00" * (len(records) % 2)
     return _APP13 + struct.pack(">H", 2 + len(_BLOCKS) + len(block)) + _BLOCKS + block
 
@@ -81,14 +85,26 @@ def png_texts_of(image: Any) -> tuple[PngText, ...]:  # noqa: ANN401 - PNG image
     return tuple(texts)
 
 
-def add_png_texts(chunks: PngInfo, texts: tuple[PngText, ...]) -> None:
-    """Put texts among the chunks that Pillow will write, long ones compressed."""
+def add_png_texts(chunks: PngInfo, texts: tuple[PngText, ...], others: int) -> None:
+    """Put texts among the chunks that Pillow will write, as many as a PNG may have to be read again.
+
+    None is compressed: programs look for theirs in plain chunks, and readers limit what inflates.
+
+    Args:
+        chunks: where they go.
+        texts: in order; the first that does not fit is left out, and those behind it.
+        others: characters of the text that is there already, the XMP.
+    """
+    characters, in_a_language = others, 2  # chunks of the kinds that count: profile and XMP
     for each in texts:
-        long = len(each.text) > _WORTH_COMPRESSING
+        characters += len(each.text)
+        in_a_language += each.language is not None
+        if characters > MAX_TEXTS or in_a_language > MAX_INFLATED:
+            return
         if each.language is None:
-            chunks.add_text(each.keyword, each.text, zip=long)
+            chunks.add_text(each.keyword, each.text)
         else:
-            chunks.add_itxt(each.keyword, each.text, each.language, each.translated or "", zip=long)
+            chunks.add_itxt(each.keyword, each.text, each.language, each.translated or "")
 
 
 def _string(value: str | bytes | None) -> str:

@@ -204,7 +204,7 @@ def _png_chunks(metadata: Metadata) -> PngImagePlugin.PngInfo:
         chunks.add(name, data)
     if metadata.xmp is not None:
         chunks.add(b"iTXt", _XMP_KEYWORD + metadata.xmp)
-    add_png_texts(chunks, metadata.png_texts)
+    add_png_texts(chunks, metadata.png_texts, len(metadata.xmp or b""))
     return chunks
 
 
