@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from anyir.inference.guard import ENOUGH, MIN_AREA, Limits, reduced
+from anyir.inference.guard import MAX_AREA, MIN_AREA, Limits, reduced
 from anyir.inference.restorer import Restorer
 from anyir.picture import read_image
 
@@ -131,11 +131,13 @@ def test_how_much_was_held_back_is_told(two_readings, function_engine, grey_pict
 
 
 @pytest.mark.parametrize("tile", [64, 256, 512, "auto"])
-@pytest.mark.parametrize(("down", "across"), [(866, 1155), (1500, 2100)])
-def test_the_overview_is_no_larger_than_a_tile_and_a_small_part_of_the_picture(down, across, tile, identity):
+@pytest.mark.parametrize(("down", "across"), [(866, 1155), (1500, 2100), (3000, 4000)])
+def test_the_overview_is_no_larger_than_a_tile_and_of_one_size_for_all_large_pictures(
+    down, across, tile, identity
+):
     Restorer(engine=identity, tile=tile)(np.zeros((down, across, 3), np.uint8))
     (_, _, height, width), *tiles = identity.shapes
-    most = max(MIN_AREA, min(tiles[0][2] * tiles[0][3], max(ENOUGH, down * across / 16)))
+    most = max(MIN_AREA, min(tiles[0][2] * tiles[0][3], MAX_AREA))
     assert height / width == pytest.approx(down / across, rel=0.05)
     assert 0.5 * most < height * width < 1.05 * most
     assert set(tiles) == {tiles[0]}

@@ -27,14 +27,12 @@ MIN_SIDE: Final = 64
 MIN_REDUCTION: Final = 2
 """An overview at full size would be the same reading again."""
 
-SHARE: Final = 16
-"""The overview may have as many pixels as this part of the picture, 1 of 16, ..."""
-
-ENOUGH: Final = 320 * 320
-"""... or so many, whichever is more; but no more than a tile, ..."""
+MAX_AREA: Final = 320 * 320
+"""Pixels of an overview, at most, and no more than a tile has: about as many as most pictures that shipped weights were
+trained on, so that a large photograph costs little more for it."""
 
 MIN_AREA: Final = 256 * 256
-"""... or than this where tiles are smaller: a smaller one of a large picture is no photograph."""
+"""Pixels that it may have even where tiles are smaller: a smaller one of a large picture is no photograph."""
 
 PLACE: Final = 16
 """Side, in pixels of the overview, of the places whose tones are compared."""
@@ -81,7 +79,7 @@ class Guard:
     Args:
         image: (H, W, 3) of any type, at least one pixel; no copy is made of it.
         full_scale: the value of its type that stands for 1.0.
-        plan: of its tiles. They limit the size of the overview, as :data:`SHARE` and what follows it do.
+        plan: of its tiles. They limit the size of the overview, as :data:`MAX_AREA` and :data:`MIN_AREA` do.
         network: what restores the tiles. It is run once here, on the overview.
         limits: from which difference on readings are not believed.
     """
@@ -96,7 +94,7 @@ class Guard:
     ) -> None:
         self._limits: Final = limits or Limits()
         height, width = image.shape[:2]
-        area = max(MIN_AREA, min(plan.tile_area, max(ENOUGH, height * width // SHARE)))
+        area = max(MIN_AREA, min(plan.tile_area, MAX_AREA))
         self._reduction: Final = max(MIN_REDUCTION, ceil(sqrt(height * width / area)))
         overview = reduced(image, self._reduction).transpose(2, 0, 1) / np.float32(full_scale)
         height, width = overview.shape[1:]

@@ -43,9 +43,9 @@ class Restorer:
         overlap: pixels that neighbouring tiles share at least: a multiple of 8, at most half the tile.
         threads: CPU threads; ``None``: as many as this process may use cores.
         guard: hold back changes of brightness and colour that an overview of the picture does not confirm
-            (:mod:`anyir.inference.guard`). The overview costs as much as a sixteenth of the picture or as 320×320
-            pixels, whichever is more, but no more than a tile, or than 256×256 pixels where tiles are smaller.
-            Pictures of less than 64 pixels a side have no guard. It may be given other limits.
+            (:mod:`anyir.inference.guard`). The overview has at most 320×320 pixels, and no more than a tile, or
+            than 256×256 where tiles are smaller. Pictures of less than 64 pixels a side have no guard. It
+            may be given other limits.
         quality: "standard", or "best": the mean of what the network makes of each tile and its three mirror images,
             in four times the time (:mod:`anyir.inference.ensemble`).
         engine: runs the network in place of ONNX Runtime, for example :class:`anyir.model.engine.TorchEngine`;
