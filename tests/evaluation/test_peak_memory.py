@@ -15,7 +15,7 @@ HIDDEN_BYTES = 224 * 224 * 4
 def test_what_lies_between_the_layers_counts_and_the_libraries_do_not(make_onnx):
     """The hidden image has to be held; importing takes tens of megabytes, which a small network must not show."""
     small, large = (peak_memory_bytes(make_onnx(channels, f"{channels}.onnx"), 1) for channels in (1, 512))
-    assert 0 < small < 20e6
+    assert 0 < small < 30e6
     assert 0.9 * 512 * HIDDEN_BYTES < large - small < 3 * 512 * HIDDEN_BYTES
 
 
