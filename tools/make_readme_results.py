@@ -26,6 +26,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 README: Final = ROOT / "README.md"
 PAGE: Final = ROOT / "docs" / "results.md"
 GUARD: Final = ROOT / "docs" / "guard.md"
+ENGINES: Final = ROOT / "docs" / "engines.md"
 FIGURE: Final = ROOT / "docs" / "images" / "samples.jpg"
 SAMPLES: Final = ("noise.png", "rain.jpg", "haze.jpg", "blur.jpg", "dark.png")
 SIDE: Final = 296
@@ -109,10 +110,30 @@ def guard_block(name: str) -> str:
     return "\n".join([*table, "", f"From [{file}](../{file}), made by", "", "```sh", command, "```", ""])
 
 
+def quality_block(name: str, standard: Results, best: Results) -> str:
+    """What the best quality gains over the standard one, on the sets that both were measured on."""
+    file = f"results/{name}-best/results.md"
+    if best.weights != standard.weights:
+        sys.exit(f"{file} is of other weights; run again, with --overwrite: {best.command}")
+    lines = [
+        "| test set | pictures | standard | best | harmed, standard and best |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    of_standard = {each.name: each for each in standard.sets}
+    for each in best.sets:
+        before = of_standard[each.name]
+        harmed = "–" if each.input_psnr is None else f"{len(before.harmed)} and {len(each.harmed)}"
+        lines.append(
+            f"| {each.title} | {len(each.images)} | {before.psnr:.2f} | **{each.psnr:.2f}** | {harmed} |"
+        )
+    return "\n".join([*lines, "", f"From [{file}](../{file}), made by", "", "```sh", best.command, "```", ""])
+
+
 def blocks() -> list[tuple[Path, str, str]]:
     """File, name and content of every block that quotes results."""
     name = default_name()
     results = load_results(ROOT / "results" / name / "results.json")
+    best = load_results(ROOT / "results" / f"{name}-best" / "results.json")
     benchmark = json.loads((ROOT / "results" / "benchmark" / "benchmark.json").read_text(encoding="utf-8"))
     return [
         (README, "results", results_block(name, results)),
@@ -120,6 +141,7 @@ def blocks() -> list[tuple[Path, str, str]]:
         (PAGE, "results", page_block(name, results)),
         (GUARD, "limits", guard_block("limits")),
         (GUARD, "guard", guard_block("guard")),
+        (ENGINES, "quality", quality_block(name, results, best)),
     ]
 
 
