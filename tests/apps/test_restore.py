@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from anyir import __version__
-from anyir.apps.console import batch_progress
+from anyir.apps.console import batch_progress, complain, counting
 from anyir.inference import default_name
 from anyir.inference.batch_plan import Outcome
 from anyir.inference.manifest import NAME
@@ -352,6 +352,27 @@ def test_the_bar_on_a_terminal_names_picture_and_tiles(monkeypatch, capsys, tmp_
     shown = capsys.readouterr().err
     assert "b.png" in shown
     assert "picture 2 of 2, tile 3 of 7 a few seconds left" in " ".join(shown.split())
+
+
+def test_what_only_counts_has_a_bar_on_a_terminal_with_what_is_said_above_it(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with counting("verifying") as on_progress:
+        on_progress(3, 7)
+        complain("a.png: has changed since it was restored")
+    shown = capsys.readouterr().err
+    assert "verifying" in shown and "3/7" in shown and "a.png: has changed since it was restored" in shown
+
+
+def test_what_only_counts_shows_nothing_elsewhere(monkeypatch, capsys):
+    with counting("verifying") as on_progress:
+        on_progress(3, 7)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    with counting("verifying", quiet=True) as on_progress:
+        on_progress(3, 7)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_guard_holds_back_says_so_and_can_be_turned_off(anyir, narrow_minded, tmp_path):

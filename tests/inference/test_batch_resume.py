@@ -279,6 +279,17 @@ def test_verification_names_every_kind_of_trouble_and_changes_nothing(
     assert content(out) == before
 
 
+def test_a_verification_tells_how_far_it_is_whatever_it_finds(folder, restore, brighten, out):
+    given = folder("a.png", "b.png", "c.png")
+    restore(given)
+    (given / "b.png").unlink()
+    (given / "b.png").symlink_to("nowhere.png")
+    told = []
+    whole = plan([given], BatchSettings(output=out))
+    assert len(list(verify(whole, brighten, on_progress=lambda *far: told.append(far)))) == 1
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
 def test_without_an_output_folder_there_is_nothing_to_verify_by(folder, problems):
     with pytest.raises(UsageError, match="-o"):
         problems(folder("a.png"), output=None)

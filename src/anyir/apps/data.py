@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anyir.apps.console import say, table, write_text
+from anyir.apps.console import counting, say, table, write_text
 from anyir.apps.extras import require_extra
 from anyir.files import make_folder, write_atomically
 
@@ -43,7 +42,7 @@ def check(
     require_extra("train", ("torch",), "data check")
     from anyir.data.audit import audit, to_json
 
-    with _progress() as on_file:
+    with counting("opening pictures") as on_file:
         result = audit(folder, only or (), on_file)
     if report is not None:
         write_text(report, json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n")
@@ -192,15 +191,3 @@ def _list(title: str, lines: Iterable[str]) -> None:
             print(f"  {line}")
         if len(lines) > SHOWN:
             print(f"  and {len(lines) - SHOWN} more: --report FILE.json has them all")
-
-
-@contextmanager
-def _progress() -> Generator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("opening pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from anyir._version import __version__
-from anyir.apps.console import Interrupted, batch_progress, complain, say, table, write_text
+from anyir.apps.console import Interrupted, batch_progress, complain, counting, say, table, write_text
 from anyir.apps.engines import DEVICES, ENGINES, QUALITIES, check_choices, open_restorer
 from anyir.apps.options import tile_size
 from anyir.errors import UsageError, shown
@@ -222,9 +222,10 @@ def _verify(plan: Plan, restorer: Restorer, quiet: bool) -> None:
     from anyir.inference.verify import verify
 
     problems = 0
-    for problem in verify(plan, restorer):
-        problems += 1
-        complain(problem)
+    with counting("verifying", quiet=quiet) as on_progress:
+        for problem in verify(plan, restorer, on_progress=on_progress):
+            problems += 1
+            complain(problem)
     if problems:
         raise typer.Exit(1)
     if not quiet:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from anyir.errors import AnyirError, UsageError, shown
 from anyir.files import leftovers
@@ -12,12 +12,15 @@ from anyir.inference.restorer import Restorer
 from anyir.inference.standing import Making, standing
 
 
-def verify(plan: Plan, restorer: Restorer) -> Iterator[str]:
+def verify(
+    plan: Plan, restorer: Restorer, *, on_progress: Callable[[int, int], None] | None = None
+) -> Iterator[str]:
     """Compare inputs, weights, settings and results with the manifest, by SHA-256.
 
     Args:
         plan: of the run that is to be proved.
         restorer: with the weights and the tiles of that run; it restores nothing.
+        on_progress: called with the pictures looked at and all of them, after each.
 
     Yields:
         One line for each problem: a picture whose result is missing, damaged, of another input, or made with other
@@ -35,14 +38,16 @@ def verify(plan: Plan, restorer: Restorer) -> Iterator[str]:
     manifest, making = Manifest(plan.folder / NAME), Making.of(plan.settings, restorer)
     for failure in plan.failures:
         yield str(failure.error)
-    for job in plan.jobs:
+    for done, job in enumerate(plan.jobs, start=1):
         try:
             stand = standing(job, making, manifest)
+            problem = None if stand.entry is not None else f"{shown(job.source)}: {stand.reason}"
         except AnyirError as error:
-            yield str(error)
-            continue
-        if stand.entry is None:
-            yield f"{shown(job.source)}: {stand.reason}"
+            problem = str(error)
+        if on_progress is not None:
+            on_progress(done, len(plan.jobs))
+        if problem is not None:
+            yield problem
     for number in manifest.damaged:
         yield f"{shown(manifest.path)}: line {number} is damaged, and vouches for nothing"
     for folder in dict.fromkeys(job.output.parent for job in plan.jobs):
