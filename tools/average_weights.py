@@ -2,8 +2,9 @@
 
     python tools/average_weights.py OLD.safetensors NEW.safetensors --share 0.7 -o OUT.safetensors
 
-OUT is ``share`` of NEW and the rest of OLD; its header is NEW's, with a word on the average. Wortsman et al., "Robust
-fine-tuning of zero-shot models" (2022), interpolate so.
+OUT is ``share`` of NEW and the rest of OLD; its header is NEW's, with a word on the average: what OLD was trained
+with, or just ``"started_from"`` where NEW started from OLD, as otherwise every average would double the header.
+Wortsman et al., "Robust fine-tuning of zero-shot models" (2022), interpolate so.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from anyir.errors import AnyirError
 from anyir.model.checkpoint import load_checkpoint, save_checkpoint
@@ -39,11 +41,30 @@ def main() -> None:
         name: (1 - share) * old.state[name] + share * value if value.is_floating_point() else value
         for name, value in new.state.items()
     }
-    training = new.header["training"]
-    averaged = {"share": share, "with": {**old.header["training"], "share": round(1 - share, 6)}}
+    training = said_once(new.header["training"])
+    other = said_once(old.header["training"])
+    averaged = {"share": share, "with": "started_from" if is_start(training, other) else other}
     header = {**new.header, "training": {**training, "averaged": averaged}}
     header.pop("results", None)
     save_checkpoint(arguments.output, state, new.network, header)
+
+
+def said_once(training: dict[str, Any]) -> dict[str, Any]:
+    """A run's history with every average in it named as :func:`main` names it."""
+    said = dict(training)
+    if isinstance(said.get("started_from"), dict):
+        said["started_from"] = said_once(said["started_from"])
+    averaged = said.get("averaged")
+    if isinstance(averaged, dict) and isinstance(averaged["with"], dict):
+        other = said_once({key: value for key, value in averaged["with"].items() if key != "share"})
+        said["averaged"] = {**averaged, "with": "started_from" if is_start(said, other) else other}
+    return said
+
+
+def is_start(training: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether a run started from weights that were trained so; ``settings`` is what training adds to their history."""
+    start = training.get("started_from") or {}
+    return {key: value for key, value in start.items() if key != "settings"} == other
 
 
 if __name__ == "__main__":

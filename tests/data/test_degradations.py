@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from PIL import Image
 
 from anyir.data.degradations import (
+    BROAD_RAIN,
     HEAVY_RAIN,
+    LIGHT_RAIN,
     add_gaussian_noise,
     add_haze,
     add_rain,
@@ -39,6 +41,7 @@ DEGRADE = {
     "sensor": lambda x, g: add_sensor_noise(x, 0.01, 3, g),
     "rain": lambda x, g: add_rain(x, g),
     "heavy rain": lambda x, g: add_rain(x, g, HEAVY_RAIN),
+    "broad rain": lambda x, g: add_rain(x, g, BROAD_RAIN),
     "haze": lambda x, g: add_haze(x, smooth_fields(x, g), 1.5, torch.full((len(x), 3), 0.9)),
     "blur": lambda x, g: blur(x, trajectory_kernels(torch.full((len(x),), 9.0), 17, g)),
     "darken": lambda x, g: darken(x, 0.1, 1.2),
@@ -146,6 +149,21 @@ def test_rain_streaks_are_longer_than_wide():
     down = (layer[..., 1:, :] - layer[..., :-1, :]).square().mean()
     across = (layer[..., :, 1:] - layer[..., :, :-1]).square().mean()
     assert across > 2 * down  # drops fall: brightness changes slowly along their way
+
+
+@pytest.mark.parametrize("shower", [LIGHT_RAIN, HEAVY_RAIN, BROAD_RAIN])
+def test_the_longest_streak_fits_its_square(shower):
+    assert shower.side % 2 == 1 and shower.side > shower.length[1]
+
+
+def test_broad_streaks_are_broader_and_longer_than_those_of_light_rain():
+    def change(shower, axis):
+        """Of brightness from pixel to pixel, over brightness itself."""
+        layer = rain_layer(grey(0.0, 16, 160), seeded(), shower)
+        return layer.diff(dim=axis).square().sum() / layer.square().sum()
+
+    for axis in (2, 3):  # down and across
+        assert change(BROAD_RAIN, axis) < 0.6 * change(LIGHT_RAIN, axis)
 
 
 def test_haze_follows_the_scattering_equation():

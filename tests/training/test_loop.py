@@ -52,6 +52,19 @@ def test_a_resumed_run_ends_with_the_same_bits_as_one_that_never_stopped(
     assert rest.scores == whole.scores
 
 
+@pytest.mark.parametrize("stop", [1, 9])
+def test_a_run_with_muon_ends_with_the_same_bits_when_it_is_resumed(tiny_data, tmp_path, recipe, whole, stop):
+    muon = recipe("optimiser.name=muon")
+    train(muon, tiny_data, tmp_path / "whole")
+    train(muon, tiny_data, tmp_path / "parts", should_stop=stop_after(stop))
+    train(muon, tiny_data, tmp_path / "parts", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    assert not torch.equal(
+        tensors(tmp_path / "parts")["network/embed.weight"],
+        tensors(whole.model.parent)["network/embed.weight"],
+    )
+
+
 def test_a_compiled_run_can_be_resumed_and_ends_as_one_that_was_not_compiled(
     tiny_data, tmp_path, recipe, whole, monkeypatch
 ):

@@ -37,16 +37,19 @@ def test_the_plan_is_that_of_the_training(tiny_data, tmp_path, recipe, whole):
     assert 100e6 < plan.peak_bytes < 100e9 and plan.free_bytes > 0
 
 
-@pytest.mark.parametrize("changes", [[], ["stages=[{until=1.0,patch=32,batch=4,accumulate=2}]"]])
+@pytest.mark.parametrize(
+    "changes", [[], ["stages=[{until=1.0,patch=32,batch=4,accumulate=2}]"], ["optimiser.name=muon"]]
+)
 def test_the_steps_that_are_timed_are_those_of_the_loop(tiny_data, tmp_path, recipe, monkeypatch, changes):
     """Four of them lead to the very weights of a run of four steps."""
     four = recipe("steps=4", "stages=[{until=1.0,patch=32,batch=4}]", *changes)
     states = []
     make = planning.new_state
     monkeypatch.setattr(planning, "new_state", lambda *given: states.append(make(*given)) or states[-1])
-    plan_training(four, tiny_data, tmp_path / "dry")
+    plan = plan_training(four, tiny_data, tmp_path / "dry")
     train(four, tiny_data, tmp_path / "run")
     tensors, header = read_safetensors(tmp_path / "run" / "state.safetensors")
+    assert plan.state_bytes == sum(tensor.nbytes for tensor in tensors.values())
     (state,) = states
     assert state.step == header["step"] == 4
     network = state.network.state_dict()

@@ -186,6 +186,7 @@ class RainShower:
         density: streaks started per pixel.
         brightness: peak a typical streak adds, in [0, 1].
         veil: haze of distant drops, an even grey added to the image, in [0, 1].
+        side: of the square that holds a streak, in pixels: odd, and above the greatest length.
     """
 
     angle: float = 0.8
@@ -194,22 +195,33 @@ class RainShower:
     density: tuple[float, float] = (0.0006, 0.012)
     brightness: tuple[float, float] = (0.08, 0.6)
     veil: tuple[float, float] = (0.0, 0.06)
+    side: int = 49
 
 
 LIGHT_RAIN: Final = RainShower()
 HEAVY_RAIN: Final = RainShower(
     length=(10.0, 48.0), width=(0.5, 2.0), density=(0.006, 0.02), brightness=(0.06, 0.25), veil=(0.0, 0.15)
 )
+BROAD_RAIN: Final = RainShower(
+    angle=0.7,
+    length=(20.0, 64.0),
+    width=(1.0, 3.2),
+    density=(0.0004, 0.003),
+    brightness=(0.06, 0.5),
+    veil=(0.0, 0.0),
+    side=69,
+)
+"""Few, long and broad streaks, as published synthetic pairs have them: drops near the camera."""
 
 
-def rain_layer(images: Tensor, generator: Generator, shower: RainShower, *, side: int = 49) -> Tensor:
+def rain_layer(images: Tensor, generator: Generator, shower: RainShower) -> Tensor:
     """The light that streaks of rain add to each image: (N, 1, H, W), not negative.
 
     One direction an image, two populations of drops (near: long and broad; far: short and fine), each a sparse
     field of impulses of random brightness smeared along the direction of fall.
     """
     n, _, height, width = images.shape
-    margin = side // 2
+    margin = shower.side // 2
     angle = _uniform((n,), -shower.angle, shower.angle, images, generator)
     # Far drops look shorter and finer than near ones by the ratio of their distances.
     nearness = (1.0, 0.6)
@@ -225,7 +237,7 @@ def rain_layer(images: Tensor, generator: Generator, shower: RainShower, *, side
         threshold = density[:, None, None, None]
         drops = torch.where(chance < threshold, 0.3 + 0.7 * chance / threshold, 0.0)
         jitter = angle + _uniform((n,), -0.04, 0.04, images, generator)
-        kernels = line_kernels(length, jitter, spread, side)
+        kernels = line_kernels(length, jitter, spread, shower.side)
         kernels = kernels / kernels.amax((1, 2), keepdim=True)
         streaks = _convolve_inside(drops, kernels)
         layers.append(streaks.clamp(0, 1.5) * peak[:, None, None, None])

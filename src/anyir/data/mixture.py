@@ -20,6 +20,7 @@ from torch import Generator, Tensor
 
 from anyir.data.catalogue import Patches, Pool, TrainingPictures
 from anyir.data.degradations import (
+    BROAD_RAIN,
     HEAVY_RAIN,
     LIGHT_RAIN,
     RainShower,
@@ -171,6 +172,7 @@ TASKS: Final[Mapping[str, Task]] = {
     "noise_real": Task(("noise_real",), _paired, tones=0.5),
     "light_rain": Task(CLEAN_SOURCES, partial(_rain, shower=LIGHT_RAIN)),
     "heavy_rain": Task(CLEAN_SOURCES, partial(_rain, shower=HEAVY_RAIN)),
+    "broad_rain": Task(CLEAN_SOURCES, partial(_rain, shower=BROAD_RAIN)),
     "rain_pairs": Task(("rain",), _paired),
     "rain_real": Task(("rain_real",), _paired),
     "haze": Task(("bsds", "photos", "street", "sunhays"), _haze, zooms=(2, 3)),

@@ -186,8 +186,7 @@ def train(
         while not finished:
             share = _share(state, sampler.steps)
             stage, learning_rate = recipe.stage_at(share), recipe.learning_rate_at(state.step, share)
-            for group in state.optimiser.param_groups:
-                group["lr"] = learning_rate
+            state.set_learning_rate(learning_rate)
             set_modes(network, stage.freeze_batch_norm)
 
             batch = loader.batch(state.step, state.samples, stage)
@@ -205,9 +204,7 @@ def train(
             processes.average_gradients(network)
             if recipe.optimiser.gradient_clip:
                 torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimiser.gradient_clip)
-            state.optimiser.step()
-            state.optimiser.zero_grad()
-            state.average.update(network)
+            state.take_step()
 
             state.step += 1
             losses.add(state.step, state.samples, stage, learning_rate, loss)

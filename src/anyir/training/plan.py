@@ -245,8 +245,8 @@ def plan_training(
         ends_by_time=ends_by_time,
         peak_bytes=peak_memory(),
         model_bytes=weight_bytes,
-        # The weights, their average, and the optimiser's two moments of every parameter.
-        state_bytes=2 * weight_bytes + 2 * sum(p.nbytes for p in network.parameters()),
+        # The weights, their average, and the optimisers' moments.
+        state_bytes=2 * weight_bytes + state.moment_bytes,
         free_bytes=shutil.disk_usage(disk).free,
     )
 
@@ -384,8 +384,7 @@ class _Trial:
         """One step of the loop. A test holds that this leads to the weights that the loop leads to."""
         recipe, state = self._recipe, self._state
         share = min(1.0, state.step / self._sampler.steps)
-        for group in state.optimiser.param_groups:
-            group["lr"] = recipe.learning_rate_at(state.step, share)
+        state.set_learning_rate(recipe.learning_rate_at(state.step, share))
         set_modes(state.network, stage.freeze_batch_norm)
         batch = self._loader.batch(state.step, state.samples, stage)
         for part in range(stage.accumulate):
@@ -396,9 +395,7 @@ class _Trial:
             (loss / stage.accumulate).backward()
         if recipe.optimiser.gradient_clip:
             torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimiser.gradient_clip)
-        state.optimiser.step()
-        state.optimiser.zero_grad()
-        state.average.update(state.network)
+        state.take_step()
         state.step += 1
         state.samples += stage.batch
 

@@ -33,19 +33,24 @@ def _require(ok: bool, key: str, value: object, what: str) -> None:
 
 @dataclass(frozen=True)
 class Optimiser:
-    """AdamW (Adam where ``weight_decay`` is 0) and its learning rate.
+    """The optimiser and its learning rate.
 
     Attributes:
+        name: ``adamw`` (Adam where ``weight_decay`` is 0), or ``muon`` for the kernels that mix channels and AdamW
+            for the rest: more is learnt a step (:class:`anyir.training.optimisers.Muon`).
         learning_rate: after the warm-up.
         final_share: of the learning rate, reached at the end of the cosine.
-        betas: decay of the gradient's two moments.
+        betas: decay of the gradient's two moments, in AdamW.
+        momentum: decay of the mean gradient, in Muon.
         weight_decay: decoupled, on matrices and kernels only.
         gradient_clip: largest norm of the whole gradient; 0 for no limit.
     """
 
+    name: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 2e-4
     final_share: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = 0.95
     weight_decay: float = 0.0
     gradient_clip: float = 1.0
 
@@ -53,6 +58,7 @@ class Optimiser:
         _require(self.learning_rate > 0, "optimiser.learning_rate", self.learning_rate, "must be positive")
         _require(0 <= self.final_share <= 1, "optimiser.final_share", self.final_share, "must be in 0 to 1")
         _require(all(0 <= b < 1 for b in self.betas), "optimiser.betas", self.betas, "each must be in 0 to 1")
+        _require(0 <= self.momentum < 1, "optimiser.momentum", self.momentum, "must be at least 0, below 1")
         _require(self.weight_decay >= 0, "optimiser.weight_decay", self.weight_decay, "must not be negative")
         _require(
             self.gradient_clip >= 0, "optimiser.gradient_clip", self.gradient_clip, "must not be negative"

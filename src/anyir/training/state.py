@@ -9,17 +9,18 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim import AdamW, Optimizer
 
 from anyir.errors import ConfigurationError, TrainingError, WeightsDamaged
 from anyir.model.checkpoint import read_safetensors, write_safetensors_atomic
 from anyir.model.network import AnyIR
 from anyir.settings import from_mapping, to_mapping
 from anyir.training.averaging import MovingAverage
-from anyir.training.recipe import Optimiser, Recipe
+from anyir.training.optimisers import make_optimisers, moments, parameters_of
+from anyir.training.recipe import Recipe
 
 STATE_FORMAT: Final = 1
-_MOMENTS: Final = ("exp_avg", "exp_avg_sq")
 _MAY_DIFFER: Final = frozenset({"workers"})
 """Keys of a recipe that change no batch and no weight: another machine may want other values."""
 
@@ -31,7 +32,7 @@ class TrainingState:
     Attributes:
         network: the weights that are being trained.
         average: their moving average.
-        optimiser: with the moments of every parameter.
+        optimisers: with the moments of every parameter, each of which belongs to one of them.
         step: steps done.
         samples: samples seen.
         seconds: time spent training, all sittings together.
@@ -40,19 +41,41 @@ class TrainingState:
 
     network: AnyIR
     average: MovingAverage
-    optimiser: torch.optim.AdamW
+    optimisers: tuple[Optimizer, ...]
     step: int = 0
     samples: int = 0
     seconds: float = 0.0
     max_minutes: float | None = None
 
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Of the next step, for all parameters."""
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate
+
+    def take_step(self) -> None:
+        """Change the weights by their gradients, which are gone then, and average them."""
+        for optimiser in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+        self.average.update(self.network)
+
+    @property
+    def moment_bytes(self) -> int:
+        """What the optimisers keep, once a step is taken."""
+        return sum(
+            len(moments(optimiser)) * sum(parameter.nbytes for parameter in parameters_of(optimiser))
+            for optimiser in self.optimisers
+        )
+
     def save(self, path: Path, recipe: Recipe) -> None:
         """Write everything to ``path``, as a whole or not at all. Random states need no place: see ``step_seed``."""
         tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"average/{name}": value for name, value in self.average.state.items()}
-        for name, parameter in self.network.named_parameters():
-            moments = self.optimiser.state.get(parameter, {})
-            tensors |= {f"{moment}/{name}": moments[moment] for moment in _MOMENTS if moment in moments}
+        names = self._names()
+        for optimiser in self.optimisers:
+            for parameter, kept in optimiser.state.items():
+                tensors |= {f"{moment}/{names[parameter]}": kept[moment] for moment in moments(optimiser)}
         header = {
             "state_format": STATE_FORMAT,
             "recipe": to_mapping(recipe),
@@ -88,11 +111,20 @@ class TrainingState:
         self.average.updates = header["average_updates"]
 
     def _restore_moments(self, tensors: dict[str, Tensor], step: int) -> None:
-        for name, parameter in self.network.named_parameters():
-            moments = {m: torch.empty_like(parameter).copy_(tensors[f"{m}/{name}"]) for m in _MOMENTS}
-            fused = bool(self.optimiser.defaults["fused"])
-            count = torch.tensor(float(step), device=parameter.device if fused else "cpu")
-            self.optimiser.state[parameter] = {"step": count, **moments}
+        names = self._names()
+        for optimiser in self.optimisers:
+            for parameter in parameters_of(optimiser):
+                kept = {
+                    moment: torch.empty_like(parameter).copy_(tensors[f"{moment}/{names[parameter]}"])
+                    for moment in moments(optimiser)
+                }
+                if isinstance(optimiser, AdamW):
+                    on_device = parameter.device if optimiser.defaults["fused"] else "cpu"
+                    kept["step"] = torch.tensor(float(step), device=on_device)
+                optimiser.state[parameter] = kept
+
+    def _names(self) -> dict[Tensor, str]:
+        return {parameter: name for name, parameter in self.network.named_parameters()}
 
 
 def step_seed(seed: int, step: int) -> int:
@@ -103,20 +135,7 @@ def step_seed(seed: int, step: int) -> int:
 def new_state(recipe: Recipe, network: AnyIR) -> TrainingState:
     """The state before the first step."""
     average = MovingAverage(network, recipe.average_decay)
-    return TrainingState(network, average, make_optimiser(recipe.optimiser, network))
-
-
-def make_optimiser(settings: Optimiser, network: nn.Module) -> torch.optim.AdamW:
-    """AdamW; weight decay acts on convolution kernels only, not on norms, biases and temperatures."""
-    kernels = [parameter for parameter in network.parameters() if parameter.ndim == 4]
-    others = [parameter for parameter in network.parameters() if parameter.ndim != 4]
-    on_cuda = next(network.parameters()).is_cuda
-    return torch.optim.AdamW(
-        [{"params": kernels, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        fused=on_cuda,
-    )
+    return TrainingState(network, average, make_optimisers(recipe.optimiser, network))
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
