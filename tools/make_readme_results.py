@@ -16,7 +16,7 @@ import numpy as np
 
 from anyir.evaluation.comparison import comparison_tables
 from anyir.evaluation.report import table
-from anyir.evaluation.results import Results, load_results
+from anyir.evaluation.results import Results, SetResult, load_results
 from anyir.evaluation.tables import to_markdown
 from anyir.files import write_atomically
 from anyir.inference import Restorer, default_name
@@ -29,6 +29,10 @@ GUARD: Final = ROOT / "docs" / "guard.md"
 ENGINES: Final = ROOT / "docs" / "engines.md"
 FIGURE: Final = ROOT / "docs" / "images" / "samples.jpg"
 SAMPLES: Final = ("noise.png", "rain.jpg", "haze.jpg", "blur.jpg", "dark.png")
+STARRED: Final = "\\* Part of a set, or not its official pictures: not to be compared with papers."
+DECISIVE: Final = ("engine", "tile", "guard", "seed")
+"""Settings of an evaluation that change its figures, beside the quality."""
+
 SIDE: Final = 296
 GAP: Final = 6
 
@@ -45,13 +49,12 @@ def results_block(name: str, results: Results) -> str:
     ]
     for each in results.sets:
         if each.input_psnr is not None and each.input_ssim is not None:
-            star = "" if each.official else " \\*"
             lines.append(
-                f"| {each.title}{star} | {len(each.images)} | {each.input_psnr:.2f} / {each.input_ssim:.3f} "
+                f"| {each.title}{star(each)} | {len(each.images)} | {each.input_psnr:.2f} / {each.input_ssim:.3f} "
                 f"| **{each.psnr:.2f}** / {each.ssim:.3f} |"
             )
     clean = next((each for each in results.sets if each.task == "clean"), None)
-    lines += ["", "\\* Part of a set, or not its official pictures: not to be compared with papers."]
+    lines += ["", STARRED]
     if clean is not None:
         lines += [f"Clean pictures ({len(clean.images)}) come back at {clean.psnr:.1f} dB."]
     lines += ["", f"From [{file}]({file}), made by", "", "```sh", results.command, "```", ""]
@@ -111,12 +114,16 @@ def guard_block(name: str) -> str:
 
 
 def quality_block(name: str, standard: Results, best: Results) -> str:
-    """What the best quality gains over the standard one, on the sets that both were measured on."""
+    """What the best quality gains over the standard one, on the sets that both were measured on.
+
+    Raises:
+        ValueError: they differ in more than their quality.
+    """
     file = f"results/{name}-best/results.md"
-    if best.weights != standard.weights:
-        sys.exit(f"{file} is of other weights; run again, with --overwrite: {best.command}")
+    if differences := what_differs(standard, best):
+        raise ValueError(f"{file}: not to be compared with results/{name}: {differences}; run {best.command}")
     lines = [
-        "| test set | pictures | standard | best | harmed, standard and best |",
+        "| test set | pictures | standard | best | came back worse than they went in |",
         "|---|---:|---:|---:|---:|",
     ]
     of_standard = {each.name: each for each in standard.sets}
@@ -124,9 +131,31 @@ def quality_block(name: str, standard: Results, best: Results) -> str:
         before = of_standard[each.name]
         harmed = "–" if each.input_psnr is None else f"{len(before.harmed)} and {len(each.harmed)}"
         lines.append(
-            f"| {each.title} | {len(each.images)} | {before.psnr:.2f} | **{each.psnr:.2f}** | {harmed} |"
+            f"| {each.title}{star(each)} | {len(each.images)} | {before.psnr:.2f} | **{each.psnr:.2f}** | {harmed} |"
         )
-    return "\n".join([*lines, "", f"From [{file}](../{file}), made by", "", "```sh", best.command, "```", ""])
+    lines += ["", STARRED, "", f"From [{file}](../{file}), made by"]
+    return "\n".join([*lines, "", "```sh", best.command, "```", ""])
+
+
+def what_differs(standard: Results, best: Results) -> str:
+    """What two evaluations differ in beside their quality; empty where their figures can be set side by side."""
+    theirs = {each.name: [image.name for image in each.images] for each in standard.sets}
+    ours = {each.name: [image.name for image in each.images] for each in best.sets}
+    differences = [key for key in DECISIVE if standard.settings.get(key) != best.settings.get(key)]
+    differences += ["weights"] if standard.weights != best.weights else []
+    differences += ["conventions"] if _decisive(standard.conventions) != _decisive(best.conventions) else []
+    differences += [f"pictures of {key}" for key, names in ours.items() if theirs.get(key) != names]
+    return ", ".join(differences)
+
+
+def _decisive(conventions: Mapping[str, str]) -> dict[str, str]:
+    """Without the variants, which are measured beside the figures that are compared."""
+    return {key: value for key, value in conventions.items() if key != "variants"}
+
+
+def star(each: SetResult) -> str:
+    """The mark of a set whose figures must not be compared with papers'; :data:`STARRED` explains it."""
+    return "" if each.official else " \\*"
 
 
 def blocks() -> list[tuple[Path, str, str]]:
@@ -178,13 +207,17 @@ def _square(image: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Exits with 1 if --check found a difference."""
+    """Exits with 1 if --check found a difference, or results cannot be set side by side."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit with 1 if the README differs"
     )
     arguments = parser.parse_args()
-    for file, name, block in blocks():
+    try:
+        wanted = blocks()
+    except ValueError as error:
+        sys.exit(str(error))
+    for file, name, block in wanted:
         before = file.read_text(encoding="utf-8")
         after = written_anew(before, name, block)
         if arguments.check and after != before:

@@ -138,7 +138,8 @@ def _draw_points(axes: Axes, found: Sequence[Gain]) -> None:
         )
     highest, lowest = max(each.gain for each in found), min(each.gain for each in found)
     span = max(highest, 0) - min(lowest, 0) or 1.0
-    bottom = min(lowest, 0) - 0.14 * span  # there is always a region of harm to see, and room for names in it
+    # There is always a region of harm to see, with a line in it for how many were harmed and one for each name.
+    bottom = min(lowest, 0) - (0.08 + 0.06 * len(most_harmed(found))) * span
     axes.set_ylim(bottom, max(highest, 0) + 0.06 * span)
     axes.margins(x=0.05)
     axes.axhspan(bottom, 0, color=HARM, linewidth=0, zorder=0)
@@ -197,4 +198,5 @@ def _harmed(result: SetResult) -> int:
 
 
 def _named(gain: Gain) -> str:
-    return f"{gain.set_title}: {gain.name}, −{-gain.gain:.1f} dB"
+    """The set is known by the marker: with its title, names of frames would be as long as the axis."""
+    return f"{gain.name}: −{-gain.gain:.1f} dB"

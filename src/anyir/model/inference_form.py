@@ -6,7 +6,8 @@ What changes against :mod:`anyir.model.network`, each change exact in real arith
 - No channel splits and no concatenations, which are copies in the blocked layouts that runtimes use: where a
   convolution's output was split, each part has a convolution of its own; where its input was concatenated, the
   parts' products are added; the skip-split, eq. (1), is a convolution that selects channels, or zero weights.
-- The affine part of a layer normalisation is a convolution. This keeps what follows in the runtime's blocked layout.
+- Layer normalisation is made of means and products over channels, which a runtime does where they lie: its own wants
+  channels last, and is slow where they are few. Its affine part goes into the convolutions that follow.
 - Attention is normalised on the small channel × channel product, and the output projection is applied to that
   product, not to the image.
 - Channel counts are padded with zero weights to multiples of 8, which fast kernels want.
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from itertools import count
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -94,6 +95,32 @@ class InferenceForm(nn.Module):
         return degraded + self.output(self.refinement(x))
 
 
+class _Affine(NamedTuple):
+    """Scale and shift of each of some channels, on their way into the convolutions that read them."""
+
+    scale: Tensor
+    shift: Tensor
+
+    @classmethod
+    def of(cls, norm: nn.LayerNorm) -> _Affine:
+        return cls(norm.weight, norm.bias)
+
+    @classmethod
+    def none(cls, like: _Affine) -> _Affine:
+        """Of channels that are read as they are."""
+        return cls(torch.ones_like(like.scale), torch.zeros_like(like.shift))
+
+    def at(self, channels: Tensor) -> _Affine:
+        """Of those channels alone."""
+        return _Affine(self.scale[channels], self.shift[channels])
+
+    def into(self, weight: Tensor, at: Tensor | None = None, width: int = 0) -> nn.Conv2d:
+        """The 1×1 convolution (O, I, 1, 1) of these I channels: of all, or of those at ``at`` among ``width``."""
+        scaled = weight * self.scale[:, None, None]
+        bias = weight[:, :, 0, 0] @ self.shift
+        return _conv(scaled if at is None else _spread(scaled, at, width), bias if bias.any() else None)
+
+
 class _Block(nn.Module):
     """A degradation adaptation block, with or without its gated branch and its cross-feature update."""
 
@@ -106,34 +133,30 @@ class _Block(nn.Module):
         else:
             for_attention, for_gate = torch.arange(channels).chunk(2)
         self.cross_update = block.cross_update
-        self.norm = _Norm(block.norm_mix)
-        scale, shift = block.norm_mix.weight, block.norm_mix.bias
-        select = torch.diag(scale)[..., None, None]
+        self.norm, affine = _Norm(block.norm_mix), _Affine.of(block.norm_mix)
         self.select_attention: nn.Module | None = None
         self.select_gate: nn.Module | None = None
         # Where a branch finds its channels: among all of them, or first among those selected for it.
         attention_at, gate_at, width = for_attention, for_gate, channels
         if half > NARROW:
-            self.select_attention = _padded_conv(select[for_attention], shift[for_attention], padded)
-            self.select_gate = _padded_conv(select[for_gate], shift[for_gate], padded)
+            select = torch.eye(channels).to(affine.scale)[..., None, None]
+            self.select_attention = affine.into(_pad(select[for_attention], 0, padded))
+            self.select_gate = affine.into(_pad(select[for_gate], 0, padded))
             attention_at, gate_at, width = torch.arange(half), torch.arange(half), padded
-        self.affine = _conv(scale[:, None, None, None], shift, groups=channels) if half <= NARROW else None
-        self.attention = _Attention(block.attention, attention_at, width, padded)
-        self.gate = None if block.gate is None else _Gate(block.gate, gate_at, width, padded)
-        if self.gate is not None:
-            gate_at, width = torch.arange(half), padded
+            affine = _Affine.none(affine)
+        attention_affine, gate_affine = affine.at(for_attention), affine.at(for_gate)
+        self.attention = _Attention(block.attention, attention_affine, attention_at, width, padded)
+        self.gate = None
+        if block.gate is not None:
+            self.gate = _Gate(block.gate, gate_affine, gate_at, width, padded)
+            gate_affine, gate_at, width = _Affine.none(gate_affine), torch.arange(half), padded
         self.mix_attention = _conv(_spread(block.mix.weight[:, :half], torch.arange(half), padded))
-        self.mix_gate = _conv(_spread(block.mix.weight[:, half:], gate_at, width))
+        self.mix_gate = gate_affine.into(block.mix.weight[:, half:], gate_at, width)
         self.norm_feedforward = _Norm(block.norm_feedforward)
-        self.affine_feedforward = _conv(
-            block.norm_feedforward.weight[:, None, None, None], block.norm_feedforward.bias, groups=channels
-        )
-        self.feedforward = _FeedForward(block.feedforward)
+        self.feedforward = _FeedForward(block.feedforward, _Affine.of(block.norm_feedforward))
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(x)
-        if self.affine is not None:
-            y = self.affine(y)
         for_attention = y if self.select_attention is None else self.select_attention(y)
         for_gate = y if self.select_gate is None else self.select_gate(y)
         attended = self.attention(for_attention)
@@ -141,7 +164,7 @@ class _Block(nn.Module):
         if self.cross_update:
             attended, gated = attended + torch.sigmoid(gated), gated + torch.sigmoid(attended)
         x = self.mix_gate(gated) + (self.mix_attention(attended) + x)
-        return x + self.feedforward(self.affine_feedforward(self.norm_feedforward(x)))
+        return x + self.feedforward(self.norm_feedforward(x))
 
 
 class _Norm(nn.Module):
@@ -149,10 +172,12 @@ class _Norm(nn.Module):
 
     def __init__(self, norm: nn.LayerNorm) -> None:
         super().__init__()
-        self.channels, self.eps = norm.normalized_shape, norm.eps
+        self.channels, self.eps = norm.normalized_shape[0], norm.eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x.permute(0, 2, 3, 1), self.channels, eps=self.eps).permute(0, 3, 1, 2)
+        distance = x - x.mean(1, keepdim=True)
+        length = torch.linalg.vector_norm(distance, dim=1, keepdim=True)
+        return distance * torch.rsqrt(length * length / self.channels + self.eps)
 
 
 class _Attention(nn.Module):
@@ -161,7 +186,9 @@ class _Attention(nn.Module):
     One product of (q, k) with itself gives q kᵀ and, on its diagonal, the squared norms of q and k.
     """
 
-    def __init__(self, attention: TransposedAttention, at: Tensor, width: int, out: int) -> None:
+    def __init__(
+        self, attention: TransposedAttention, affine: _Affine, at: Tensor, width: int, out: int
+    ) -> None:
         super().__init__()
         heads, channels = attention.heads, attention.project_out.in_channels
         each = channels // heads
@@ -174,9 +201,9 @@ class _Attention(nn.Module):
 
         expand = [by_head(weight) for weight in attention.qkv.weight.chunk(3)]
         depthwise = [by_head(weight) for weight in attention.qkv_depthwise.weight.chunk(3)]
-        self.qk = _conv(_spread(torch.cat(expand[:2], 1).flatten(0, 1), at, width))
+        self.qk = affine.into(torch.cat(expand[:2], 1).flatten(0, 1), at, width)
         self.qk_depthwise = _depthwise(torch.cat(depthwise[:2], 1).flatten(0, 1))
-        self.v = _conv(_spread(expand[2].flatten(0, 1), at, width))
+        self.v = affine.into(expand[2].flatten(0, 1), at, width)
         self.v_depthwise = _depthwise(depthwise[2].flatten(0, 1))
         project = _pad(
             _pad(attention.project_out.weight[:, :, 0, 0], 0, out).unflatten(1, (heads, each)), 2, padded
@@ -208,19 +235,17 @@ class _Attention(nn.Module):
 class _Gate(nn.Module):
     """Gated degradation adaptation: γ is computed in two parts, one for the ego and one for the shifted feature."""
 
-    def __init__(self, gate: GatedAdaptation, at: Tensor, width: int, out: int) -> None:
+    def __init__(self, gate: GatedAdaptation, affine: _Affine, at: Tensor, width: int, out: int) -> None:
         super().__init__()
         _, ego_width, channels = gate.widths
         norm = gate.norm
         running_mean, running_var = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
         scale = norm.weight / torch.sqrt(running_var + norm.eps)
-        expand = gate.expand.weight * scale[None, :, None, None]
-        bias = gate.expand.weight[:, :, 0, 0] @ (norm.bias - running_mean * scale)
+        normalised = _Affine(affine.scale * scale, (affine.shift - running_mean) * scale + norm.bias)
         widths, padded_ego = (ego_width, channels, ego_width, channels), _aligned(ego_width)
-        weights, biases = expand.split(widths), bias.split(widths)
         self.scaled_ego, self.scaled_shifted, self.ego, self.shifted = (
-            _padded_conv(_spread(weight, at, width), bias, size)
-            for weight, bias, size in zip(weights, biases, (padded_ego, out) * 2, strict=True)
+            normalised.into(_pad(weight, 0, size), at, width)
+            for weight, size in zip(gate.expand.weight.split(widths), (padded_ego, out) * 2, strict=True)
         )
         self.depthwise = _depthwise(
             _pad(gate.depthwise.weight, 0, out), _pad(cast(Tensor, gate.depthwise.bias), 0, out)
@@ -229,7 +254,7 @@ class _Gate(nn.Module):
         reduce = _pad(reduce, 0, out)[..., None, None]
         self.reduce_ego = _conv(_pad(reduce[:, :ego_width], 1, padded_ego))
         self.reduce_shifted = _conv(_pad(reduce[:, ego_width:], 1, out))
-        self.skip = _conv(_pad(_spread(gate.project_out.weight, at, width), 0, out))
+        self.skip = affine.into(_pad(gate.project_out.weight, 0, out), at, width)
 
     def forward(self, y: Tensor) -> Tensor:
         ego = self.reduce_ego(F.gelu(self.scaled_ego(y)) * self.ego(y))
@@ -240,11 +265,11 @@ class _Gate(nn.Module):
 class _FeedForward(nn.Module):
     """Gated feed-forward with a convolution for each half of the hidden channels."""
 
-    def __init__(self, feedforward: FeedForward) -> None:
+    def __init__(self, feedforward: FeedForward, affine: _Affine) -> None:
         super().__init__()
         expand, depthwise = feedforward.expand.weight.chunk(2), feedforward.depthwise.weight.chunk(2)
         hidden = _aligned(len(expand[0]))
-        self.gate, self.value = (_conv(_pad(weight, 0, hidden)) for weight in expand)
+        self.gate, self.value = (affine.into(_pad(weight, 0, hidden)) for weight in expand)
         self.gate_depthwise, self.value_depthwise = (
             _depthwise(_pad(weight, 0, hidden)) for weight in depthwise
         )
@@ -305,11 +330,6 @@ def _conv(
     if bias is not None:
         conv.bias = nn.Parameter(bias.detach().clone())
     return conv
-
-
-def _padded_conv(weight: Tensor, bias: Tensor, out: int) -> nn.Conv2d:
-    """A convolution with ``out`` output channels, the last of them zeros."""
-    return _conv(_pad(weight, 0, out), _pad(bias, 0, out))
 
 
 def _depthwise(weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
