@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from anyir import __version__
-from anyir.apps.console import batch_progress, complain, counting
+from anyir.apps.console import batch_progress
 from anyir.inference import default_name
 from anyir.inference.batch_plan import Outcome
 from anyir.inference.manifest import NAME
@@ -354,25 +354,20 @@ def test_the_bar_on_a_terminal_names_picture_and_tiles(monkeypatch, capsys, tmp_
     assert "picture 2 of 2, tile 3 of 7 a few seconds left" in " ".join(shown.split())
 
 
-def test_what_only_counts_has_a_bar_on_a_terminal_with_what_is_said_above_it(monkeypatch, capsys):
+def test_a_verification_has_a_bar_on_a_terminal_and_says_whole_lines_after_it(
+    anyir, weights, pictures, tmp_path, monkeypatch
+):
+    command = ["restore", pictures, "-o", tmp_path / "out", "--weights", weights]
+    assert anyir(*command)[0] == 0
+    write_image(np.full((24, 32, 3), 50, np.uint8), pictures / "a.png", overwrite=True)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "100")
-    with counting("verifying") as on_progress:
-        on_progress(3, 7)
-        complain("a.png: has changed since it was restored")
-    shown = capsys.readouterr().err
-    assert "verifying" in shown and "3/7" in shown and "a.png: has changed since it was restored" in shown
-
-
-def test_what_only_counts_shows_nothing_elsewhere(monkeypatch, capsys):
-    with counting("verifying") as on_progress:
-        on_progress(3, 7)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    with counting("verifying", quiet=True) as on_progress:
-        on_progress(3, 7)
-    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("COLUMNS", "40")  # narrower than the path
+    problem = f"anyir: {pictures / 'a.png'}: has changed since it was restored\n"
+    code, out, err = anyir(*command, "--verify")
+    assert (code, out) == (1, "")
+    assert "verifying" in err and "2/2" in err and err.endswith(problem)
+    assert anyir(*command, "--verify", "--quiet") == (1, "", problem)
 
 
 def test_the_guard_holds_back_says_so_and_can_be_turned_off(anyir, narrow_minded, tmp_path):

@@ -68,6 +68,7 @@ def main():
             "batch_norm": batch_norm(processes),
             "free": run("free", FREE),
             "frozen": run("frozen", FROZEN),
+            "muon": run("muon", FROZEN, "optimiser.name=muon"),
             "files": run("files", FREE, "loading=files", "workers=1"),
         }
         calls = iter(range(1, 1000))

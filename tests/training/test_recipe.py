@@ -69,6 +69,8 @@ def test_changes_reach_nested_keys_with_their_types(recipe_file):
         ("steps=true", "steps = True"),
         ("optimiser.learning_rate=-1", "learning_rate"),
         ("optimiser.betas=[0.9]", "betas"),
+        ("optimiser.name=muom", "optimiser.name"),
+        ("optimiser.momentum=1.0", "momentum = 1.0: must be at least 0, below 1"),
         ("precision=float16", "precision"),
         ("network=anyirr", "unknown network 'anyirr'"),
         ("mixture.noise26=1", "unknown task 'noise26'"),

@@ -62,14 +62,14 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Collect
 def counting(what: str, *, quiet: bool = False) -> Generator[Callable[[int, int], None]]:
     """A bar on a terminal for work that only counts; called with what is done and how much there is.
 
-    Lines that are said meanwhile stand above it. Elsewhere, and if ``quiet``, nothing is shown.
+    Elsewhere, and if ``quiet``, nothing is shown. Nothing should be said meanwhile: it would be written into the bar.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+    hidden = quiet or not sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

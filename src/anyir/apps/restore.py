@@ -221,11 +221,10 @@ def _verify(plan: Plan, restorer: Restorer, quiet: bool) -> None:
     """Say what is wrong with a finished folder; exit code 1 if anything is."""
     from anyir.inference.verify import verify
 
-    problems = 0
     with counting("verifying", quiet=quiet) as on_progress:
-        for problem in verify(plan, restorer, on_progress=on_progress):
-            problems += 1
-            complain(problem)
+        problems = list(verify(plan, restorer, on_progress=on_progress))
+    for problem in problems:
+        complain(problem)
     if problems:
         raise typer.Exit(1)
     if not quiet:

@@ -187,6 +187,9 @@ class RainShower:
         brightness: peak a typical streak adds, in [0, 1].
         veil: haze of distant drops, an even grey added to the image, in [0, 1].
         side: of the square that holds a streak, in pixels: odd, and above the greatest length.
+
+    Raises:
+        ValueError: ``side`` is not.
     """
 
     angle: float = 0.8
@@ -196,6 +199,12 @@ class RainShower:
     brightness: tuple[float, float] = (0.08, 0.6)
     veil: tuple[float, float] = (0.0, 0.06)
     side: int = 49
+
+    def __post_init__(self) -> None:
+        if self.side % 2 == 0 or self.side <= self.length[1]:
+            raise ValueError(
+                f"side {self.side}: must be odd, and above the greatest length, {self.length[1]:g}"
+            )
 
 
 LIGHT_RAIN: Final = RainShower()
@@ -211,7 +220,7 @@ BROAD_RAIN: Final = RainShower(
     veil=(0.0, 0.0),
     side=69,
 )
-"""Few, long and broad streaks, as published synthetic pairs have them: drops near the camera."""
+"""Few, long and broad streaks: drops near the camera. Measured on three of the synthetic training pairs (13 to 15)."""
 
 
 def rain_layer(images: Tensor, generator: Generator, shower: RainShower) -> Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import Any, Final, overload
+from collections.abc import Iterable
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -12,26 +12,27 @@ from torch.optim import AdamW, Optimizer
 
 from anyir.training.recipe import Optimiser
 
-MOMENTS: Final = {"AdamW": ("exp_avg", "exp_avg_sq"), "Muon": ("momentum",)}
-"""Class of an optimiser → what it keeps for each parameter, of the parameter's shape."""
-
 _QUINTIC: Final = (3.4445, -4.7750, 2.0315)
 _ITERATIONS: Final = 5
 _RMS: Final = 0.2
 
 
 class Muon(Optimizer):
-    """Momentum whose steps are orthogonal: every direction in which a matrix can move is moved along as far.
+    """Gradient descent with momentum, in which the step of each matrix is made orthogonal.
 
-    A matrix's gradients lie mostly in a few directions, in which a step of Adam's all but ends; here the others count
-    as much. Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024). Steps have an RMS of 0.2,
-    about that of Adam's, so that learning rates for AdamW serve (Liu et al., arXiv 2502.16982, section 2.2).
+    A few directions outweigh all others in a matrix's gradient; in an orthogonal step all count the same. Jordan et
+    al., "Muon: An optimizer for hidden layers in neural networks" (2024). Steps have an RMS of about 0.2, as Adam's
+    have, so that learning rates for AdamW serve (Liu et al., arXiv 2502.16982, section 2.2); they do not depend on
+    the gradient's size. PyTorch's own, from 2.9 on, takes matrices only, and kernels are not.
 
     Args:
         parameters: of two or more dimensions; all after the first count as one.
         learning_rate: with which the step is multiplied.
         momentum: decay of the mean gradient, which is used in Nesterov's form.
         weight_decay: decoupled.
+
+    Raises:
+        ValueError: a parameter has fewer dimensions.
     """
 
     def __init__(
@@ -43,20 +44,13 @@ class Muon(Optimizer):
     ) -> None:
         defaults = {"lr": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__(parameters, defaults)
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
+        shapes = [tuple(parameter.shape) for parameter in parameters_of(self) if parameter.ndim < 2]
+        if shapes:
+            raise ValueError(f"Muon is for matrices and kernels, not for parameters of shape {shapes[0]}")
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step along the gradients that there are."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One step; parameters without a gradient stay as they are."""
         for group in self.param_groups:
             alike: defaultdict[tuple[int, int], list[nn.Parameter]] = defaultdict(list)
             for parameter in group["params"]:
@@ -66,7 +60,6 @@ class Muon(Optimizer):
                     alike[len(parameter), parameter[0].numel()].append(parameter)
             for parameters in alike.values():  # all of a shape at once: there are dozens of small matrices
                 self._step(parameters, group)
-        return loss
 
     def _step(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -82,9 +75,10 @@ class Muon(Optimizer):
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
-    """(N, R, C) matrices → nearly the nearest with all singular values 1: they come out between 0.7 and 1.2.
+    """(N, R, C) matrices → nearly the nearest with all singular values 1; float32, on a GPU bfloat16.
 
-    Newton and Schulz's iteration with Jordan's quintic, which is fast rather than exact. In bfloat16 on a GPU.
+    Five of Newton and Schulz's iterations with Jordan's quintic, which are fast rather than exact: singular values
+    above 1/600 of the matrix's norm (that of Frobenius) come out between 0.68 and 1.2, smaller ones smaller, 0 as 0.
     """
     a, b, c = _QUINTIC
     x = matrices.bfloat16() if matrices.is_cuda else matrices
@@ -98,7 +92,11 @@ def orthogonalised(matrices: Tensor) -> Tensor:
 
 
 def make_optimisers(settings: Optimiser, network: nn.Module) -> tuple[Optimizer, ...]:
-    """What a recipe asks for; weight decay acts on convolution kernels only, not on norms, biases and temperatures."""
+    """What a recipe asks for; weight decay acts on convolution kernels only, not on norms, biases and temperatures.
+
+    Unlike its authors, we give Muon the first and the last convolution too, and leave as one matrix what the network
+    splits afterwards, such as queries, keys and values: simpler, and not compared.
+    """
     kernels = [parameter for parameter in network.parameters() if parameter.ndim == 4]
     others = [parameter for parameter in network.parameters() if parameter.ndim != 4]
     muon: tuple[Optimizer, ...] = ()
@@ -115,8 +113,8 @@ def make_optimisers(settings: Optimiser, network: nn.Module) -> tuple[Optimizer,
 
 
 def moments(optimiser: Optimizer) -> tuple[str, ...]:
-    """Names of what an optimiser keeps for each of its parameters."""
-    return MOMENTS[type(optimiser).__name__]
+    """Names of what an optimiser keeps for each of its parameters, of the parameter's shape."""
+    return ("momentum",) if isinstance(optimiser, Muon) else ("exp_avg", "exp_avg_sq")
 
 
 def parameters_of(optimiser: Optimizer) -> list[nn.Parameter]:

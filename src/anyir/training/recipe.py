@@ -38,12 +38,13 @@ class Optimiser:
     Attributes:
         name: ``adamw`` (Adam where ``weight_decay`` is 0), or ``muon`` for the kernels that mix channels and AdamW
             for the rest: more is learnt a step (:class:`anyir.training.optimisers.Muon`).
-        learning_rate: after the warm-up.
+        learning_rate: after the warm-up, of all parameters.
         final_share: of the learning rate, reached at the end of the cosine.
         betas: decay of the gradient's two moments, in AdamW.
         momentum: decay of the mean gradient, in Muon.
         weight_decay: decoupled, on matrices and kernels only.
-        gradient_clip: largest norm of the whole gradient; 0 for no limit.
+        gradient_clip: largest norm of the whole gradient; 0 for no limit. Neither optimiser's step grows with the
+            gradient: a limit keeps one batch from outweighing others in the means.
     """
 
     name: Literal["adamw", "muon"] = "adamw"
