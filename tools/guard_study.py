@@ -31,11 +31,18 @@ RECIPE = "anyir-s-cpu-last"
 LARGE = ("photos", "sunhays")
 IN_TILES = ("noise25", "light_rain", "haze", "blur", "dark", "jpeg", "clean")
 SAMPLES = 12
-PATCH = 448
+PATCH = 520
 TILE = 256
-"""As 1024 pixels are in tiles of 512, but for the size of things."""
+"""Nine tiles: as a photograph of a megapixel and a half is in tiles of 512, reduced to a third for its overview."""
 
-COMPARED = (Limits(0.02, 0.06), Limits(), Limits(0.06, 0.15), Limits(0.1, 0.2))
+COMPARED = (
+    Limits(0.02, 0.06),
+    Limits(),
+    Limits(0.06, 0.15),
+    Limits(unconfirmed=1, confirmed=2),
+    Limits(unconfirmed=0.25, confirmed=0.4),
+    Limits(unconfirmed=-1, confirmed=0),
+)
 
 
 def main() -> None:

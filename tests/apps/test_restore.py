@@ -400,7 +400,7 @@ def test_the_guard_holds_back_says_so_and_can_be_turned_off(anyir, narrow_minded
 
     value, share, pictures, settings, err = restored()
     assert (value, share, pictures, settings["guard"]) == (168, 1, 1, True)  # 200 - 255 · 64 / 512
-    assert "1 picture restored, 1 held back in part by the guard: " in err
+    assert "1 picture restored, 1 with tones corrected by the guard: " in err
     value, share, pictures, settings, err = restored("--no-guard")
     assert (value, share, pictures, settings["guard"]) == (136, None, 0, False)  # 200 - 255 · 128 / 512
-    assert "held back" not in err
+    assert "by the guard" not in err

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,10 +116,28 @@ def test_several_are_compared_in_brief_and_their_mean_is_over_tasks(studies):
     assert row(text, "mean") == ["mean", "", "37.00", "+0.750", "+0.000"]
 
 
+@pytest.mark.parametrize(
+    ("limits", "title"),
+    [
+        (Limits(0.02, 0.06), "0.02 to 0.06"),
+        (Limits(unconfirmed=1, confirmed=2), "0.04 to 0.1, never followed"),
+        (Limits(unconfirmed=-1, confirmed=0), "0.04 to 0.1, always followed"),
+        (Limits(unconfirmed=0.1, confirmed=0.3), "0.04 to 0.1, followed from 0.1 to 0.3"),
+    ],
+)
+def test_limits_are_told_apart_by_what_is_not_as_usual(limits, title, studies):
+    both = [replace(each, pictures=tuple(map(twice_limited, each.pictures))) for each in studies]
+    assert row(markdown(both, [Limits(), limits], {}), "task")[3:] == ["0.04 to 0.1", title]
+
+
+def twice_limited(picture):
+    return replace(picture, guarded=picture.guarded[:1] * 2, held_back=picture.held_back[:1] * 2)
+
+
 def test_programs_get_every_picture(studies):
     content = json.loads(to_json(studies, [Limits()], {"weights": "w"}))
     assert content["weights"] == "w"
-    assert content["limits"] == [{"doubt": 0.04, "disbelief": 0.1}]
+    assert content["limits"] == [{"doubt": 0.04, "disbelief": 0.1, "unconfirmed": 0.65, "confirmed": 0.8}]
     assert content["sets"][0]["pictures"][1]["held_back"] == [1, 0]
 
 
@@ -151,7 +170,9 @@ def test_pictures_are_those_of_every_evaluation(tmp_path):
     assert np.allclose(clean_pair.degraded, 0.2) and np.allclose(clean_pair.clean, 0.2)
 
 
-@pytest.mark.parametrize("limits", [(-0.1, 0.1), (0.1, 0.1), (0.2, 0.1), (math.nan, 0.1)])
+@pytest.mark.parametrize(
+    "limits", [(-0.1, 0.1), (0.1, 0.1), (0.2, 0.1), (math.nan, 0.1), (0.1, 0.2, 0.4, 0.4)]
+)
 def test_impossible_limits_are_refused(limits):
     with pytest.raises(UsageError, match="limits of the guard"):
         Limits(*limits)

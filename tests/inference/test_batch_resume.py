@@ -249,7 +249,7 @@ def test_one_foreign_half_of_a_pair_is_a_failure(folder, restore, out, theirs):
 
 
 @pytest.mark.parametrize(
-    ("share", "warnings"), [(None, ()), (0.004, ()), (0.39, ("the guard held back 39% of it",))]
+    ("share", "warnings"), [(None, ()), (0.004, ()), (0.39, ("the guard corrected tones in 39% of it",))]
 )
 def test_what_the_guard_did_is_a_warning_where_it_shows(tmp_path, share, warnings):
     assert Outcome(tmp_path / "a.png", held_back=share).warnings == warnings

@@ -51,4 +51,4 @@ def test_both_engines_give_the_same_on_the_samples(sample, in_float32):
     by_torch = TorchEngine("anyir-s", "cpu", precision="float32")(batch)
     assert np.abs(by_torch - batch).max() > 0.02  # else equality would say little
     assert np.abs(OnnxEngine(in_float32, "cpu")(batch) - by_torch).max() <= 1e-4
-    assert np.abs(OnnxEngine(weights_folder() / "anyir-s.onnx", "cpu")(batch) - by_torch).max() <= 1e-3
+    assert np.abs(OnnxEngine(weights_folder() / "anyir-s.onnx", "cpu")(batch) - by_torch).max() <= 2e-3

@@ -108,7 +108,7 @@ def restore(
         bool,
         typer.Option(
             "--no-guard",
-            help="Keep changes of brightness and colour that the picture as a whole does not bear out.",
+            help="Each tile keeps its own brightness, colour and contrast, whatever the picture as a whole bears out.",
         ),
     ] = False,
     strip_metadata: Annotated[
@@ -245,7 +245,7 @@ def _tell(plan: Plan, outcomes: list[Outcome], restorer: Restorer, quiet: bool) 
         summary = summarise(plan, outcomes)
         skipped = f", {summary.skipped} skipped (already there)" if summary.skipped else ""
         failed = f", {summary.failed} failed" if summary.failed else ""
-        held_back = f", {summary.held_back} held back in part by the guard" if summary.held_back else ""
+        held_back = f", {summary.held_back} with tones corrected by the guard" if summary.held_back else ""
         pictures = "1 picture" if summary.restored == 1 else f"{summary.restored} pictures"
         say(
             f"{pictures} restored{skipped}{failed}{held_back}: {summary.seconds:.1f} s, "

@@ -29,7 +29,7 @@ CAP: Final = 60.0
 """dB. A picture that comes back as it was would have infinitely many, and the mean with it."""
 
 STEPPED_IN: Final = 0.01
-"""Share of a picture that must be held back for the guard to have stepped in."""
+"""Share of a picture whose tones must be corrected for the guard to have stepped in."""
 
 FELT: Final = 0.1
 """dB that a picture must have gained or lost by the guard to be counted as better or worse."""
@@ -61,7 +61,7 @@ class PictureStudy:
         degraded: as it was.
         bare: restored without the guard.
         guarded: restored with it, by limits.
-        held_back: the share of the picture in which tones were held back, by limits.
+        held_back: the share of the picture in which tones were corrected, by limits.
     """
 
     name: str
@@ -89,7 +89,7 @@ class SetStudy:
         return fmean(each.guarded[place] for each in self.pictures)
 
     def stepped_in(self, place: int) -> int:
-        """Pictures in which tones were held back."""
+        """Pictures in which tones were corrected."""
         return sum(each.held_back[place] >= STEPPED_IN for each in self.pictures)
 
     def differences(self, place: int) -> list[float]:
@@ -191,14 +191,14 @@ def to_json(studies: Sequence[SetStudy], limits: Sequence[Limits], about: Mappin
 
 
 _DETAILED: Final = (
-    "PSNR in dB, means over pictures, each capped at 60. Stepped in: pictures of which at least a hundredth was held "
-    "back. Better and worse: pictures that gained or lost at least 0.1 dB by it. Worst: the smallest gain over the "
-    "degraded picture without and with the guard; for clean pictures, what the worst has lost from the cap."
+    "PSNR in dB, means over pictures, each capped at 60. Stepped in: pictures of which at least a hundredth was "
+    "corrected. Better and worse: pictures that gained or lost at least 0.1 dB by it. Worst: the smallest gain over "
+    "the degraded picture without and with the guard; for clean pictures, what the worst has lost from the cap."
 )
 _COMPARED: Final = (
     "Mean PSNR in dB, each picture's capped at 60, on pictures that were held out of training: without the guard, and "
     "what it gains (+) or loses (−) under several limits, which are differences in mean grey, of 1, from which on it "
-    "begins to hold back and holds back entirely. The mean is over the tasks."
+    "corrects in part and in full; in tiles, half of them, or a quarter. The mean is over the tasks."
 )
 
 
@@ -254,13 +254,25 @@ def _detailed(studies: Sequence[SetStudy]) -> list[list[str]]:
 
 
 def _compared(studies: Sequence[SetStudy], limits: Sequence[Limits]) -> list[list[str]]:
-    rows = [["task", "pictures", "without", *(f"{each.doubt:g} to {each.disbelief:g}" for each in limits)]]
+    rows = [["task", "pictures", "without", *map(_titled, limits)]]
     gained = [[each.guarded(place) - each.bare for each in studies] for place in range(len(limits))]
     for number, each in enumerate(studies):
         cells = (_signed(by_set[number]) for by_set in gained)
         rows.append([each.title, str(len(each.pictures)), f"{each.bare:.2f}", *cells])
     mean = f"{fmean(each.bare for each in studies):.2f}"
     return [*rows, ["mean", "", mean, *(f"{fmean(each):+.3f}".replace("-", "−") for each in gained)]]
+
+
+def _titled(limits: Limits) -> str:
+    title = f"{limits.doubt:g} to {limits.disbelief:g}"
+    default = Limits()
+    if (limits.unconfirmed, limits.confirmed) == (default.unconfirmed, default.confirmed):
+        return title
+    if limits.unconfirmed >= 1:
+        return f"{title}, never followed"
+    if limits.confirmed <= 0:
+        return f"{title}, always followed"
+    return f"{title}, followed from {limits.unconfirmed:g} to {limits.confirmed:g}"
 
 
 def _signed(value: float) -> str:

@@ -39,7 +39,7 @@ from anyir.picture import DEFAULT_SUFFIX, SUFFIXES
 OutputFormat: TypeAlias = Literal["keep", "png", "jpeg", "webp", "tiff"]
 
 _WORTH_A_WORD: Final = 0.01
-"""Share of a picture, held back by the guard, from which there is a warning."""
+"""Share of a picture, corrected by the guard, from which there is a warning."""
 
 _OTHER_PICTURES: Final = frozenset({".avif", ".bmp", ".gif", ".heic", ".jp2", ".jxl"})
 """Suffixes under which a folder is hardly meant, but one result in a format that anyir does not write."""
@@ -100,7 +100,7 @@ class Outcome:
         skipped: there was one already, and it was left as it is.
         note: why it was left; empty where it is what would have been made.
         findings: what changed; None where that is not known.
-        held_back: share of the picture, from 0 to 1, in which the guard held the network back; None without a guard.
+        held_back: share of the picture, from 0 to 1, in which the guard corrected tones; None without a guard.
     """
 
     source: Path
@@ -124,7 +124,7 @@ class Outcome:
         """What somebody should know who goes on with the result."""
         note = (self.note,) if self.note else ()
         share = self.held_back or 0.0
-        held_back = (f"the guard held back {share:.0%} of it",) if share >= _WORTH_A_WORD else ()
+        held_back = (f"the guard corrected tones in {share:.0%} of it",) if share >= _WORTH_A_WORD else ()
         return (*note, *held_back, *(() if self.findings is None else self.findings.warnings))
 
 

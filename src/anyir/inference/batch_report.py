@@ -22,7 +22,7 @@ class Summary:
         failed: pictures and paths that have none, for a reason; an interrupted run leaves others besides.
         seconds: spent on all of them, without loading the weights.
         megapixels: restored, in millions of pixels.
-        held_back: restored pictures in which the guard held the network back.
+        held_back: restored pictures in which the guard corrected tones.
     """
 
     planned: int

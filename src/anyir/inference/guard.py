@@ -1,25 +1,41 @@
-"""The guard against harm: where two readings of a picture disagree on its tones, the weaker is taken.
+"""The guard against harm: a picture's tones are held to what a reading of the whole picture bears out.
 
 A network that sees one tile of a photograph can mistake a dull wall for haze, or the dark half of a street for a
-picture taken at night, and change tones that were right. So the picture is restored once more, whole and reduced; and
-where the tile's change of brightness and colour differs from the overview's by more than a
-little, the smaller of the two is made, or none if they point in opposite directions.
+picture taken at night, and change tones that were right; and of two tiles of one haze it can see one and not the
+other. So the picture is restored once more, whole and reduced: its overview. Where a tile's change of brightness and
+colour differs from the overview's by more than a little, one of two things is done.
 
-Only low frequencies of the change are compared and corrected: noise, streaks and edges are the tile's alone.
+- The weaker of the two changes is made, or none if they point in opposite directions. So it is where the picture is
+  a single tile, which sees the whole as the overview does, or where nothing confirms the overview.
+- The overview's tones are taken, its contrast too, so that neighbouring tiles agree. So it is where the picture has
+  several tiles and quarters of it, each restored by itself at up to twice the overview's scale, confirm the overview.
+  This is one judgement for the whole picture, or its own border would be a seam.
+
+Only low frequencies of the change are compared and corrected: noise, streaks and edges are the tile's alone, but that
+they are raised or lowered with the contrast around.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import ceil, sqrt
+from dataclasses import dataclass, replace
+from math import ceil, inf, isfinite, sqrt
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from anyir.errors import UsageError
-from anyir.inference.tiles import TilePlan, plan_whole
+from anyir.inference.tiles import (
+    MIN_TILE,
+    OVERLAP,
+    SIZE_MULTIPLE,
+    TilePlan,
+    plan_tiles,
+    plan_whole,
+    restore_bands,
+)
 
 MIN_SIDE: Final = 64
 """Shortest side in pixels of a picture that is guarded: an overview of a smaller one shows nothing."""
@@ -41,21 +57,38 @@ SPOT: Final = 4
 """Side, in pixels of the overview, of the spots by which tones are corrected where a place is in doubt: finer, as
 haze that is taken away where there is none changes contrast too."""
 
+AROUND: Final = 5
+"""Side, in spots, of the neighbourhood by which a spot's contrast is measured."""
+
+MOST_CONTRAST: Final = 4.0
+"""By how much contrast is raised or lowered at most: beyond, noise and blocks of compression show."""
+
+FLAT: Final = 2e-4
+"""Variance of spots, in grey of 1, well below which there is no contrast to speak of, and none is changed."""
+
 
 @dataclass(frozen=True)
 class Limits:
-    """How far two readings of a place may differ in mean grey, of 1; chosen on held-out pictures, by results/guard.
+    """When a tile is corrected, and by what; chosen on held-out pictures, by results/guard.
+
+    Differences are of mean grey, of 1, between what tile and overview change in a place. Where the picture has several
+    tiles, half of either counts, as a tile sees less of it; where the overview is followed, half of that, as what
+    remains between neighbours is seen.
 
     Attributes:
-        doubt: from here on the weaker reading has a share.
-        disbelief: from here on it has all. Above ``doubt``.
+        doubt: difference from which on the tile is corrected in part.
+        disbelief: difference from which on it is corrected in full. Above ``doubt``.
+        unconfirmed: share of the overview's changes that its quarters make too, up to which it is not followed.
+        confirmed: share from which on it is. Above ``unconfirmed``.
 
     Raises:
-        UsageError: the two are not so.
+        UsageError: they are not so.
     """
 
     doubt: float = 0.04
     disbelief: float = 0.10
+    unconfirmed: float = 0.65
+    confirmed: float = 0.80
 
     def __post_init__(self) -> None:
         if not 0 <= self.doubt < self.disbelief:
@@ -63,10 +96,23 @@ class Limits:
                 f"limits of the guard: doubt = {self.doubt} and disbelief = {self.disbelief}; the first must be at "
                 "least 0 and below the second"
             )
+        if not (isfinite(self.disbelief) and -inf < self.unconfirmed < self.confirmed < inf):
+            raise UsageError(
+                f"limits of the guard: unconfirmed = {self.unconfirmed} and confirmed = {self.confirmed}; the first "
+                "must be below the second, all of them finite"
+            )
+
+    def scaled(self, factor: float) -> Limits:
+        """The same with other differences."""
+        return replace(self, doubt=self.doubt * factor, disbelief=self.disbelief * factor)
 
     def share(self, difference: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Difference in grey → share of the weaker reading, from 0 to 1."""
+        """Difference in grey → share of the correction, from 0 to 1."""
         return np.clip((difference - self.doubt) / (self.disbelief - self.doubt), 0, 1)
+
+    def trust(self, made_too: float) -> float:
+        """Share of the overview's changes that its quarters make too → how far it is followed, from 0 to 1."""
+        return float(np.clip((made_too - self.unconfirmed) / (self.confirmed - self.unconfirmed), 0, 1))
 
 
 Network: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -80,8 +126,9 @@ class Guard:
         image: (H, W, 3) of any type, at least one pixel; no copy is made of it.
         full_scale: the value of its type that stands for 1.0.
         plan: of its tiles. They limit the size of the overview, as :data:`MAX_AREA` and :data:`MIN_AREA` do.
-        network: what restores the tiles. It is run once here, on the overview.
-        limits: from which difference on readings are not believed.
+        network: what restores the tiles. It is run here on the overview; and on the picture's quarters, if there are
+            several tiles and the overview changes tones.
+        limits: when a tile is corrected, and by what.
     """
 
     def __init__(
@@ -92,7 +139,7 @@ class Guard:
         network: Network,
         limits: Limits | None = None,
     ) -> None:
-        self._limits: Final = limits or Limits()
+        limits = limits or Limits()
         height, width = image.shape[:2]
         area = max(MIN_AREA, min(plan.tile_area, MAX_AREA))
         self._reduction: Final = max(MIN_REDUCTION, ceil(sqrt(height * width / area)))
@@ -102,8 +149,11 @@ class Guard:
         padded = overview[:, whole.rows.source(0)[:, None], whole.columns.source(0)]
         restored = network(np.ascontiguousarray(padded))[:, :height, :width]
         self._change: Final[NDArray[np.float32]] = np.clip(restored, 0, 1) - overview
+        tiled = plan.count > 1
+        self._trust: Final = self._confirmation(image, full_scale, network, limits) if tiled else 0.0
+        self._limits: Final = limits.scaled((1 - self._trust / 2) / 2 if tiled else 1)
 
-    def hold_back(
+    def correct(
         self,
         restored: NDArray[np.float32],
         degraded: NDArray[np.float32],
@@ -119,17 +169,55 @@ class Guard:
             columns: (w,), likewise.
 
         Returns:
-            The share of the tile, from 0 to 1, in which the tones were held back.
+            The share of the tile, from 0 to 1, in which the tones were corrected.
         """
         change = np.clip(restored, 0, 1) - degraded
         tile, overview, area = self._readings(change, rows, columns, PLACE)
         doubt = self._limits.share(np.abs((tile - overview).mean(axis=0)))
         share = float(doubt.mean())
         if share > 0:
+            np.clip(restored, 0, 1, out=restored)  # as it was when its change was measured
             smooth = area.spread(doubt)
             tile, overview, area = self._readings(change, rows, columns, SPOT)
-            restored += smooth * area.spread(_weaker(tile, overview) - tile)
+            trust = np.float32(self._trust)
+            weaker = _weaker(tile, overview)
+            correction = area.spread(weaker + trust * (overview - weaker) - tile)
+            if trust > 0:
+                before = area.means(degraded, np.arange(len(rows)), np.arange(len(columns)))
+                made = before + tile
+                more = trust * (_contrast(made, before + overview) - 1)
+                correction += area.spread(more) * (restored - area.spread(made))
+            restored += smooth * correction
         return share
+
+    def _confirmation(
+        self, image: NDArray[Any], full_scale: float, network: Network, limits: Limits
+    ) -> float:
+        """How far the overview is to be believed against a tile, from 0 to 1, by readings of the picture's quarters.
+
+        0 if it changes no tones by as much as ``limits.doubt``: then there is nothing to follow, and no quarter is
+        read.
+        """
+        size = self._change.shape[1:]
+        overview = _by_places(self._change, size)
+        largest = np.abs(overview.mean(axis=0)).max()
+        if largest == 0 or largest < limits.doubt:
+            return 0.0
+        closer = reduced(image, ceil(self._reduction / 2)) / np.float32(full_scale)
+        height, width = closer.shape[:2]
+        half = ceil((max(height, width) / 2 + OVERLAP) / SIZE_MULTIPLE) * SIZE_MULTIPLE
+        change = np.empty((3, height, width), np.float32)
+
+        def restore(
+            quarter: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]
+        ) -> NDArray[np.float32]:
+            return network(np.ascontiguousarray(quarter.transpose(2, 0, 1)))
+
+        for rows, band in restore_bands(closer, plan_tiles(height, width, max(half, MIN_TILE)), restore):
+            change[:, rows] = np.clip(band, 0, 1) - closer[rows].transpose(2, 0, 1)
+        quarters = _by_places(change, size)
+        made_too = np.clip(quarters * np.sign(overview), 0, np.abs(overview)).sum() / np.abs(overview).sum()
+        return limits.trust(float(made_too))
 
     def _readings(
         self, change: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp], cell: int
@@ -154,6 +242,38 @@ def reduced(image: NDArray[Any], factor: int) -> NDArray[np.float32]:
     return result
 
 
+def _by_places(change: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
+    """(3, H, W) → means over the places that an overview of this size has, (3, places down, places across)."""
+    down, across = (
+        _Cells.divided(pixels, max(1, round(side / PLACE)))
+        for pixels, side in zip(change.shape[1:], size, strict=True)
+    )
+    area = _Area(down, across)
+    return area.means(change, np.arange(change.shape[1]), np.arange(change.shape[2]))
+
+
+def _contrast(made: NDArray[np.float32], wanted: NDArray[np.float32]) -> NDArray[np.float32]:
+    """By which factor contrast differs between two pictures, (3, spots down, spots across) each → (down, across).
+
+    The slope of a regression of one on the other over the spots around each, as in a guided filter (He et al., 2010,
+    eq. 5); towards 1 where all is flat, and where the two go their own ways, as where one has smoothed a texture.
+    """
+    mean_made, mean_wanted = _around(made), _around(wanted)
+    variance = (_around(made * made) - mean_made * mean_made).mean(axis=0)
+    variance_wanted = (_around(wanted * wanted) - mean_wanted * mean_wanted).mean(axis=0)
+    covariance = (_around(made * wanted) - mean_made * mean_wanted).mean(axis=0)
+    slope = np.clip((covariance + FLAT) / (variance + FLAT), 1 / MOST_CONTRAST, MOST_CONTRAST)
+    in_common = np.clip(covariance, 0, None) ** 2 / (variance * variance_wanted + FLAT * FLAT)
+    return (1 + np.clip(in_common, 0, 1) * (slope - 1)).astype(np.float32)
+
+
+def _around(spots: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means over the neighbourhood of each spot; the last spots are repeated beyond the border."""
+    beyond = AROUND // 2
+    padded = np.pad(spots, ((0, 0), (beyond, beyond), (beyond, beyond)), "edge")
+    return sliding_window_view(padded, (AROUND, AROUND), axis=(1, 2)).mean(axis=(-2, -1))
+
+
 def _weaker(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
     """Of two changes the smaller; none where they point in opposite directions."""
     smaller = np.where(np.abs(first) < np.abs(second), first, second)
@@ -174,7 +294,10 @@ class _Cells:
 
     @classmethod
     def of(cls, pixels: int, side: int) -> _Cells:
-        count = max(1, round(pixels / side))
+        return cls.divided(pixels, max(1, round(pixels / side)))
+
+    @classmethod
+    def divided(cls, pixels: int, count: int) -> _Cells:
         return cls(count, np.arange(pixels) * count // pixels)
 
     def averaging(self, positions: NDArray[np.intp]) -> NDArray[np.float32]:

@@ -46,7 +46,7 @@ class Entry:
         width: of the picture, in pixels.
         height: likewise.
         seconds: from when the picture before was done until this one was encoded.
-        held_back: share of the picture in which the guard held the network back; None without a guard.
+        held_back: share of the picture in which the guard corrected tones; None without a guard.
         findings: what changed.
         provider: what really ran the network; None in lines of a version that did not say. A result is not restored
             again because another would run it now.

@@ -42,10 +42,10 @@ class Restorer:
             the memory needed. "auto" chooses.
         overlap: pixels that neighbouring tiles share at least: a multiple of 8, at most half the tile.
         threads: CPU threads; ``None``: as many as this process may use cores.
-        guard: hold back changes of brightness and colour that an overview of the picture does not confirm
+        guard: hold changes of brightness, colour and contrast to those of an overview of the picture
             (:mod:`anyir.inference.guard`). The overview has at most 320×320 pixels, and no more than a tile, or
-            than 256×256 where tiles are smaller. Pictures of less than 64 pixels a side have no guard. It
-            may be given other limits.
+            than 256×256 where tiles are smaller; a quarter of the picture, where it is read, up to 1.8 times as many.
+            Pictures of less than 64 pixels a side have no guard. It may be given other limits.
         quality: "standard", or "best": the mean of what the network makes of each tile and its three mirror images,
             in four times the time (:mod:`anyir.inference.ensemble`).
         engine: runs the network in place of ONNX Runtime, for example :class:`anyir.model.engine.TorchEngine`;
@@ -147,8 +147,8 @@ class Restorer:
                 at least one pixel, uint8, uint16, or floating point in [0, 1].
             strength: from 0, the input as it is without running the network, to 1, what the network gives.
             on_tile: called as ``on_tile(done, total)`` after each tile; not at all at strength 0.
-            on_guard: called at the end with the share of the picture, from 0 to 1, in which the guard held the
-                network back; not at all where there was no guard.
+            on_guard: called at the end with the share of the picture, from 0 to 1, in which the guard corrected
+                tones; not at all where there was no guard.
 
         Returns:
             For a picture or path, a picture: alpha, metadata and greyness are kept. For an integer image, one
@@ -191,7 +191,7 @@ class Restorer:
         plan = plan_tiles(image.shape[0], image.shape[1], self.tile, self.overlap)
         guarded = self.guard and min(image.shape[:2]) >= MIN_SIDE
         guard = Guard(rgb, full_scale, plan, self._run, self.limits) if guarded else None
-        held_back: list[float] = []
+        corrected: list[float] = []
 
         def restore_tile(
             tile: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]
@@ -199,7 +199,7 @@ class Restorer:
             unit = _to_unit(tile, full_scale)
             restored = self._run(unit)
             if guard is not None:
-                held_back.append(guard.hold_back(restored, unit, rows, columns))
+                corrected.append(guard.correct(restored, unit, rows, columns))
             return restored
 
         for rows, band in restore_bands(rgb, plan, restore_tile, on_tile):
@@ -212,8 +212,8 @@ class Restorer:
                 band *= full_scale
                 np.rint(band, out=band)
             result[rows] = band[0] if image.ndim == 2 else band.transpose(1, 2, 0)
-        if held_back and on_guard is not None:
-            on_guard(fmean(held_back))
+        if corrected and on_guard is not None:
+            on_guard(fmean(corrected))
         return result
 
     def _run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:

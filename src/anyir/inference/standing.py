@@ -24,8 +24,7 @@ _NAMES_AND_PLACES: Final = ("output", "recursive", "format", "side_by_side", "ov
 
 _UNNAMED: Final = {
     "quality": "standard",
-    "guard_doubt": Limits().doubt,
-    "guard_disbelief": Limits().disbelief,
+    **{f"guard_{key}": value for key, value in asdict(Limits()).items()},
 }
 """What settings are where a manifest does not name them."""
 
@@ -57,7 +56,10 @@ class Making:
         chosen |= {"tile": restorer.tile, "overlap": restorer.overlap, "guard": restorer.guard}
         limits = restorer.limits
         if limits is not None and limits != Limits():
-            chosen |= {"guard_doubt": limits.doubt, "guard_disbelief": limits.disbelief}
+            named = ("doubt", "disbelief")  # both, if anything differs: older manifests name both
+            usual = asdict(Limits())
+            given = asdict(limits).items()
+            chosen |= {f"guard_{key}": value for key, value in given if key in named or value != usual[key]}
         if restorer.quality != "standard":
             chosen |= {"quality": restorer.quality}
         return cls(restorer.name, restorer.sha256, chosen)
