@@ -291,7 +291,7 @@ def test_quarters_cost_at_most_a_third_of_the_picture_and_little_of_a_large_one(
     tiles = plan_tiles(down, across).count
     quarters = pixels[1:-tiles]
     assert 2 <= len(quarters) <= 4
-    assert sum(quarters) < min(0.4 * down * across, 6 * MAX_AREA)
+    assert sum(quarters) < min(down * across / 3, 6 * MAX_AREA)
 
 
 def test_a_hazy_street_shows_no_tiles(data_dir):
