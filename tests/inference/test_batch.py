@@ -468,20 +468,25 @@ def test_a_picture_that_fails_is_not_kept_in_memory(folder, function_engine, tmp
 
 def test_seconds_add_up_to_those_of_the_job(folder, function_engine, tmp_path):
     """Though the second is read, and begun, before the first is done; and though outcomes are looked at slowly."""
+    begun = []
 
     def slow(batch):
-        time.sleep(0.2)
+        time.sleep(0.4)
         return batch
 
+    def on_progress(job, done, total):
+        begun.append(time.perf_counter())
+
     made = plan([folder("a.png", "b.png", "c.png")], BatchSettings(output=tmp_path / "out"))
-    started = time.perf_counter()
-    outcomes = []
-    for outcome in run(made, Restorer(engine=function_engine(slow))):
-        outcomes.append(outcome)
-        time.sleep(0.05)
-    whole = time.perf_counter() - started
-    assert sum(outcome.seconds for outcome in outcomes) == pytest.approx(whole - 0.05, abs=0.1)
-    assert [outcome.seconds for outcome in outcomes] == pytest.approx([0.2] * 3, abs=0.15)
+    seconds = []
+    for outcome in run(made, Restorer(engine=function_engine(slow)), on_progress=on_progress):
+        seconds.append(outcome.seconds)
+        ended = time.perf_counter()
+        time.sleep(0.3)
+    # What a busy machine adds counts on both sides; the looks of 0.3 s are missed, or the work of 0.4 s counted
+    # twice, where pictures do not follow each other.
+    assert sum(seconds) == pytest.approx(ended - begun[0], abs=0.2)
+    assert min(seconds) > 0.1
 
 
 def test_a_folder_that_cannot_be_made_fails_before_the_work(folder, function_engine, tmp_path):
