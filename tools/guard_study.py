@@ -30,7 +30,7 @@ RECIPE = "anyir-s-cpu-last"
 
 LARGE = ("photos", "sunhays")
 IN_TILES = ("noise25", "light_rain", "haze", "blur", "dark", "jpeg", "clean")
-SAMPLES = 12
+SAMPLES = 24
 PATCH = 520
 TILE = 256
 """Nine tiles: as a photograph of a megapixel and a half is in tiles of 512, reduced to a third for its overview."""

@@ -137,7 +137,7 @@ def twice_limited(picture):
 def test_programs_get_every_picture(studies):
     content = json.loads(to_json(studies, [Limits()], {"weights": "w"}))
     assert content["weights"] == "w"
-    assert content["limits"] == [{"doubt": 0.04, "disbelief": 0.1, "unconfirmed": 0.65, "confirmed": 0.8}]
+    assert content["limits"] == [{"doubt": 0.04, "disbelief": 0.1, "unconfirmed": 0.7, "confirmed": 0.8}]
     assert content["sets"][0]["pictures"][1]["held_back"] == [1, 0]
 
 

@@ -234,7 +234,7 @@ def test_detail_of_tiles_that_follow_is_their_own(readings):
 
 
 @pytest.mark.parametrize(
-    ("confirmed", "followed"), [(0.5, 0), (0.65, 0), (0.725, 0.5), (0.8, 1), (1, 1), (3, 1)]
+    ("confirmed", "followed"), [(0.5, 0), (0.7, 0), (0.75, 0.5), (0.8, 1), (1, 1), (3, 1)]
 )
 def test_an_overview_is_followed_as_far_as_quarters_confirm_it(confirmed, followed, readings):
     image = np.full((*TILED, 3), 0.6, np.float32)

@@ -87,7 +87,7 @@ class Limits:
 
     doubt: float = 0.04
     disbelief: float = 0.10
-    unconfirmed: float = 0.65
+    unconfirmed: float = 0.70
     confirmed: float = 0.80
 
     def __post_init__(self) -> None:
