@@ -43,7 +43,7 @@ def test_no_scene_is_on_both_sides(tiny_data):
 
 def test_pairs_stay_aligned_through_crops_and_flips(tiny_data):
     training, _ = load_pictures(tiny_data, ["lowlight"])
-    clean, degraded, depth, has_depth = training.draw(training.pool(["lowlight"]), 32, 40, seeded())
+    clean, degraded, depth, has_depth, _ = training.draw(training.pool(["lowlight"]), 32, 40, seeded())
     assert torch.equal((degraded * 255).round(), (clean * 255).round().div(8, rounding_mode="floor"))
     assert not has_depth.any() and not depth.any()
 
@@ -57,7 +57,7 @@ def test_scaled_patches_are_means_of_pixels_and_stay_pairs(own_copy):
         Image.fromarray(stripes // 8).save(own_copy / "train/lowlight/low" / path.name)
     training, _ = load_pictures(own_copy, ["lowlight"])
     pool = training.pool(["lowlight"])
-    clean, degraded, _, _ = training.draw(pool, 8, 40, seeded(), zoom=2)
+    clean, degraded, *_ = training.draw(pool, 8, 40, seeded(), zoom=2)
     assert clean.shape == (8, 3, 40, 40)
     inner = slice(1, -1)  # patches may begin at any pixel, so that all means are of one of each stripe
     assert torch.allclose(clean[..., inner] * 255, torch.tensor(120.0))
@@ -68,7 +68,7 @@ def test_scaled_patches_are_means_of_pixels_and_stay_pairs(own_copy):
 
 def test_every_orientation_occurs(tiny_data):
     training, _ = load_pictures(tiny_data, ["street"])
-    _, _, depth, has_depth = training.draw(training.pool(["street"]), 64, 80, seeded())
+    _, _, depth, has_depth, _ = training.draw(training.pool(["street"]), 64, 80, seeded())
     assert has_depth.all()
     upright = depth[:, 0, 0, 0] > depth[:, 0, -1, 0]  # the sky is on top
     assert 10 < upright.sum() < 54

@@ -14,6 +14,7 @@ from anyir.data.degradations import (
     LIGHT_RAIN,
     add_gaussian_noise,
     add_haze,
+    add_layer,
     add_rain,
     add_sensor_noise,
     blur,
@@ -25,6 +26,7 @@ from anyir.data.degradations import (
     rain_layer,
     smooth_fields,
     trajectory_kernels,
+    turn,
 )
 from anyir.errors import ShapeMismatch
 
@@ -170,6 +172,47 @@ def test_broad_streaks_are_broader_and_longer_than_those_of_light_rain():
 
     assert extent(BROAD_RAIN, 2) > 1.3 * extent(LIGHT_RAIN, 2)
     assert extent(BROAD_RAIN, 3) > 1.3 * extent(LIGHT_RAIN, 3)
+
+
+def test_turning_is_exact_by_quarters_and_leaves_an_image_alone_at_none():
+    images = torch.rand((3, 3, 24, 24), generator=seeded())
+    turned = turn(images, torch.tensor([0.0, math.pi / 2, math.pi]), torch.ones(3))
+    assert torch.allclose(turned[0], images[0], atol=1e-5)
+    assert torch.allclose(turned[1], images[1].rot90(1, (1, 2)), atol=1e-5)
+    assert torch.allclose(turned[2], images[2].flip(1, 2), atol=1e-5)
+
+
+@pytest.mark.parametrize("degrees", [20, -35])
+def test_turning_keeps_angles_in_an_image_that_is_not_square(degrees):
+    image = torch.zeros((1, 1, 80, 160))
+    image[..., 20:60, 79:81] = 1.0
+    angle = math.radians(degrees)
+    turned = turn(image, torch.tensor([angle]), torch.ones(1))[0, 0]
+    y, x = (axis.double() - side for axis, side in zip(turned.nonzero().T, (39.5, 79.5), strict=True))
+    weight = turned[turned > 0].double()
+    leaning = torch.atan2((weight * x * y).sum(), (weight * y * y).sum()).item()
+    assert leaning == pytest.approx(math.atan(math.tan(angle)), abs=0.03)
+    assert turned.sum() == pytest.approx(80, rel=0.02)
+
+
+def test_enlarging_enlarges_and_what_comes_from_outside_is_mirrored():
+    image = torch.zeros((1, 1, 64, 64))
+    image[..., 24:40, 24:40] = 1.0
+    grown, shrunk = turn(image.expand(2, 1, 64, 64), torch.zeros(2), torch.tensor([1.5, 0.5]))
+    assert grown.sum() == pytest.approx(256 * 2.25, rel=0.03)
+    assert shrunk[:, 16:48, 16:48].sum() == pytest.approx(256 / 4, rel=0.03)
+    assert turn(torch.ones((1, 3, 32, 48)), torch.tensor([0.4]), torch.tensor([0.7])).min() > 0.999
+    with pytest.raises(ShapeMismatch, match="angles and scales"):
+        turn(image, torch.zeros(2), torch.ones(1))
+
+
+def test_a_layer_adds_light_by_its_strength_up_to_white():
+    layer = torch.rand((2, 3, 16, 16), generator=seeded()) / 2
+    rained = add_layer(grey(0.4, 2, 16), layer, torch.tensor([1.0, 0.5]))
+    assert torch.allclose(rained[0], 0.4 + layer[0]) and torch.allclose(rained[1], 0.4 + layer[1] / 2)
+    assert add_layer(grey(0.9, 2, 16), layer, 2.0).max() == 1
+    with pytest.raises(ShapeMismatch, match="a layer of shape"):
+        add_layer(grey(0.4, 2, 16), layer[:1])
 
 
 def test_haze_follows_the_scattering_equation():

@@ -42,7 +42,7 @@ def both(tiny_data, request):
 def tasks(monkeypatch):
     """The tasks that the tiny folder has pictures for."""
     small = {n: replace(t, sources=tuple(s for s in t.sources if s in TINY)) for n, t in TASKS.items()}
-    small = {name: task for name, task in small.items() if task.sources}
+    small = {name: t for name, t in small.items() if t.sources and set(t.lenders) <= set(TINY)}
     monkeypatch.setattr("anyir.data.mixture.TASKS", small)
     monkeypatch.setattr("anyir.data.epochs.TASKS", small)
     return small
@@ -64,7 +64,7 @@ def test_patches_have_the_same_bits(both, zoom):
     for source in TINY:  # with clean pictures only, with depth, with pairs
         ours, theirs = (p.draw(p.pool([source]), 24, 32, seeded(3), zoom=zoom) for p in (files, memory))
         assert ours.has_depth.all() == (source in ("bsds", "street"))
-        for name in ours._fields:
+        for name in ("clean", "degraded", "depth", "has_depth"):
             assert torch.equal(getattr(ours, name), getattr(theirs, name)), (source, name)
 
 

@@ -2,14 +2,17 @@ import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from anyir.data.catalogue import load_pictures
+from anyir.data.epochs import Epochs
 from anyir.data.mixture import TASKS, Mixture, _on_host, check_leave_out, check_sources, sources_of
 from anyir.errors import ConfigurationError
+from anyir.training.validation import Validator
 
 TINY = ("bsds", "photos", "street", "lowlight", "blur", "noise_real", "rain_real")
 
@@ -35,7 +38,7 @@ def tasks_on_tiny_sets(monkeypatch):
         name: replace(task, sources=tuple(s for s in task.sources if s in TINY))
         for name, task in TASKS.items()
     }
-    small = {name: task for name, task in small.items() if task.sources}
+    small = {name: t for name, t in small.items() if t.sources and set(t.lenders) <= set(TINY)}
     monkeypatch.setattr("anyir.data.mixture.TASKS", small)
     return small
 
@@ -114,6 +117,65 @@ def test_a_recipe_may_say_where_a_task_draws_from(pictures, tasks_on_tiny_sets):
     own = pictures.draw(pictures.pool(["lowlight"]), 64, 80, seeded(1)).clean
     colours = {tuple(image.amax((1, 2)).tolist()) for image in own}
     assert all(tuple(image.amax((1, 2)).tolist()) in colours for image in dark)
+
+
+@pytest.fixture
+def lending(own_copy, monkeypatch):
+    """Photographs, and eight pairs whose rain is bright columns, each pair's of its own brightness."""
+    random = np.random.default_rng(5)
+    for folder in ("rain/clean", "rain/rainy"):
+        (own_copy / "train" / folder).mkdir(parents=True)
+    for number in range(8):
+        clean = random.integers(0, 120, (80, 88, 3), dtype=np.uint8)
+        rainy = clean.copy()
+        rainy[:, ::8] += np.uint8(20 + 10 * number)
+        Image.fromarray(clean).save(own_copy / "train/rain/clean" / f"{number}.png")
+        Image.fromarray(rainy).save(own_copy / "train/rain/rainy" / f"{number}.png")
+    task = replace(TASKS["lent_rain"], sources=("photos",))
+    monkeypatch.setattr("anyir.data.mixture.TASKS", {**TASKS, "lent_rain": task})
+    monkeypatch.setattr("anyir.data.epochs.TASKS", {**TASKS, "lent_rain": task})
+    return load_pictures(own_copy, ("photos", "rain"))
+
+
+def test_pairs_lend_their_rain_to_other_pictures(lending):
+    training, held = lending
+    photos = set(training.draw(training.pool(["photos"]), 200, 80, seeded()).clean.flatten(1).sum(1).tolist())
+    degraded, clean = Mixture({"lent_rain": 1.0}, training).batch(200, 80, seeded(1))
+    assert set(clean.flatten(1).sum(1).tolist()) <= photos  # the pairs' own scenes are not among them
+    gained = degraded - clean
+    assert gained.min() >= 0 and (gained.amax((1, 2, 3)) > 0.02).all()
+    # In half of the patches the columns stand upright: seven columns of eight are as they were.
+    upright = (gained.amax((1, 2)) < 1e-6).sum(1) >= 68
+    assert 70 <= upright.sum() <= 130
+    slanted = (gained[~upright].amax((1, 2)) > 1e-3).sum(1)
+    assert (slanted > 20).all()
+    # Lent by seven pairs of different brightness, at strengths of 0.4 to 1.4; the eighth is held out.
+    peaks = gained[upright].amax((1, 2, 3)) * 255
+    assert 0.4 * 20 - 1 <= peaks.min() < 0.6 * 20 and 90 < peaks.max() <= 1.4 * 90 + 1
+    lent = held.lend(held.pool(["rain"]), held.draw(held.pool(["photos"]), 4, 64, seeded()), seeded())
+    assert (lent.layer.amax((1, 2, 3)) * 255).round().unique().tolist() == [20 + 10 * 5]
+
+
+def test_what_lends_must_be_there_and_lends_in_training_by_epochs_too(lending):
+    training, _ = lending
+    assert sources_of({"lent_rain": 1.0}) == ("photos", "rain")
+    epochs = Epochs({"lent_rain": 2}, training, seed=1)
+    assert epochs.length == 2 * 7  # examples are the clean pictures, not the pairs
+    degraded, clean = epochs.batch(0, 14, 64, seeded())
+    assert (degraded - clean).min() >= 0 and ((degraded - clean).amax((1, 2, 3)) > 0.02).all()
+    _, held = lending
+    weights = SimpleNamespace(
+        weights={"lent_rain": 1.0}, sources={}, validation=SimpleNamespace(samples=2, patch=64)
+    )
+    assert list(Validator(weights, held, torch.device("cpu")).batches) == ["lent_rain"]
+
+
+def test_a_task_is_not_validated_without_a_lender_that_is_held_out(own_copy, lending):
+    held = load_pictures(own_copy, ("photos",))[1]
+    recipe = SimpleNamespace(
+        weights={"lent_rain": 1.0}, sources={}, validation=SimpleNamespace(samples=2, patch=64)
+    )
+    assert not Validator(recipe, held, torch.device("cpu")).batches
 
 
 @pytest.mark.parametrize(

@@ -42,12 +42,15 @@ class Patches(NamedTuple):
         degraded: (N, 3, P, P); zeros where the source has clean pictures only.
         depth: (N, 1, P, P), 0 near to 1 far; zeros where unknown.
         has_depth: (N,) bool.
+        layer: (N, 3, P, P) in [0, 1], light that pairs of other pictures gained when they were degraded; none for a
+            task without lenders.
     """
 
     clean: Tensor
     degraded: Tensor
     depth: Tensor
     has_depth: Tensor
+    layer: Tensor | None = None
 
 
 class Pool(NamedTuple):
@@ -227,6 +230,16 @@ class TrainingPictures:
             flip = torch.rand(n, generator=generator, device=device) < 0.5
             images = torch.where(flip[:, None, None, None], images.flip(axis), images)
         return Patches(images[:, :3], images[:, 3:6], images[:, 6:], depth >= 0)
+
+    def lend(self, pool: Pool, patches: Patches, generator: Generator) -> Patches:
+        """The patches, each with the light that a random patch of the pool's pairs gained, as its ``layer``.
+
+        Raises:
+            DataError: if a picture of the pool is smaller than the patches.
+        """
+        n, _, size, _ = patches.clean.shape
+        lent = self.draw(pool, n, size, generator)
+        return patches._replace(layer=(lent.degraded - lent.clean).clamp_min(0))
 
 
 def _number(

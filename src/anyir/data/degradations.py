@@ -274,6 +274,39 @@ def add_rain(
     return (clean + added).clamp(0, 1)
 
 
+def turn(images: Tensor, angles: Tensor, scales: Tensor) -> Tensor:
+    """Turn each image around its centre and enlarge it, bilinear; what comes from outside is the mirror image.
+
+    Args:
+        images: (N, C, H, W).
+        angles: (N,) in radians.
+        scales: (N,) above 0: 1.2 makes everything larger by a fifth.
+    """
+    n, _, height, width = images.shape
+    if angles.shape != (n,) or scales.shape != (n,):
+        raise ShapeMismatch(
+            f"{n} images take (N,) angles and scales, not {tuple(angles.shape)} and {tuple(scales.shape)}"
+        )
+    sine, cosine = torch.sin(angles) / scales, torch.cos(angles) / scales
+    zero = torch.zeros_like(sine)
+    # Coordinates run from -1 to 1 over each side, hence the ratio of the sides where they meet.
+    rows = (cosine, -sine * (height / width), zero, sine * (width / height), cosine, zero)
+    grid = F.affine_grid(torch.stack(rows, dim=1).reshape(n, 2, 3), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def add_layer(clean: Tensor, layer: Tensor, strength: float | Tensor = 1.0) -> Tensor:
+    """Add a layer of light, such as the streaks of another picture's rain: ``clean + strength · layer``, clipped.
+
+    Raises:
+        ShapeMismatch: the layer is not (N, 3, H, W) as the images are.
+    """
+    _check_images(clean)
+    if layer.shape != clean.shape:
+        raise ShapeMismatch(f"a layer of shape {tuple(layer.shape)} for images of {tuple(clean.shape)}")
+    return (clean + _per_image(strength, clean) * layer).clamp(0, 1)
+
+
 def smooth_fields(images: Tensor, generator: Generator, *, cells: int = 4) -> Tensor:
     """Smooth random fields, one an image: (N, 1, H, W) in [0, 1], varying over about 1/``cells`` of the side."""
     _check_images(images)

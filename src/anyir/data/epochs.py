@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from anyir.data.catalogue import TrainingPictures
-from anyir.data.mixture import TASKS, Batch, check_weights, task_sources
+from anyir.data.mixture import TASKS, Batch, check_weights, lenders, task_sources
 
 
 class Epochs:
@@ -42,6 +42,7 @@ class Epochs:
         self.tasks = tuple(name for name, times in repeats.items() if times > 0)
         self._seed = seed
         self._pools = {name: pictures.pool(task_sources(name, sources)) for name in self.tasks}
+        self._lenders = lenders(self.tasks, pictures)
         counts = {name: len(pool.rows) for name, pool in self._pools.items()}
         self.samples = {name: repeats[name] * counts[name] for name in self.tasks}
         """Task → samples an epoch."""
@@ -78,6 +79,8 @@ class Epochs:
             if len(rows):
                 rows = rows.to(self.pictures.device, non_blocking=True)
                 patches = self.pictures.draw(self._pools[name], len(rows), size, generator, rows=rows)
+                if name in self._lenders:
+                    patches = self.pictures.lend(self._lenders[name], patches, generator)
                 parts.append(Batch(TASKS[name].degrade(patches, generator), patches.clean))
         return Batch(torch.cat([part.degraded for part in parts]), torch.cat([part.clean for part in parts]))
 

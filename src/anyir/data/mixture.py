@@ -8,7 +8,7 @@ again: resumed training sees what uninterrupted training would have seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -26,6 +26,7 @@ from anyir.data.degradations import (
     RainShower,
     add_gaussian_noise,
     add_haze,
+    add_layer,
     add_rain,
     add_sensor_noise,
     blur,
@@ -34,6 +35,7 @@ from anyir.data.degradations import (
     quantise,
     smooth_fields,
     trajectory_kernels,
+    turn,
 )
 from anyir.data.sets import SETS
 from anyir.errors import ConfigurationError
@@ -59,12 +61,15 @@ class Task:
             too small for the zoom are not drawn then; where all are too small for all zooms, none is scaled.
         tones: share of the samples whose tones are changed, degraded and clean image alike, as cameras differ in
             theirs: a dull picture is not to be taken for a hazy one.
+        lenders: names of sets of pairs. What a pair of theirs gained when it was degraded is lent to each patch,
+            for ``degrade`` to add: few pairs then show their rain over many pictures.
     """
 
     sources: tuple[str, ...]
     degrade: Degrade
     zooms: tuple[int, ...] = (1,)
     tones: float = 0.0
+    lenders: tuple[str, ...] = ()
 
 
 def _between(patches: Patches, low: float, high: float, generator: Generator) -> Tensor:
@@ -100,6 +105,16 @@ def _sensor(patches: Patches, generator: Generator) -> Tensor:
 
 def _rain(patches: Patches, generator: Generator, shower: RainShower) -> Tensor:
     return quantise(add_rain(patches.clean, generator, shower))
+
+
+def _lent_rain(patches: Patches, generator: Generator) -> Tensor:
+    """The streaks of a pair, stronger or weaker, and in half of the patches slanted and scaled."""
+    assert patches.layer is not None, "a task that adds layers has lenders"
+    turned = _between(patches, 0, 1, generator) < 0.5
+    angles = torch.where(turned, _between(patches, -0.5, 0.5, generator), 0.0)
+    scales = torch.where(turned, _log_between(patches, 0.8, 1.4, generator), 1.0)
+    layer = torch.where(turned[:, None, None, None], turn(patches.layer, angles, scales), patches.layer)
+    return quantise(add_layer(patches.clean, layer, _log_between(patches, 0.4, 1.4, generator)))
 
 
 def _haze(patches: Patches, generator: Generator) -> Tensor:
@@ -173,6 +188,7 @@ TASKS: Final[Mapping[str, Task]] = {
     "light_rain": Task(CLEAN_SOURCES, partial(_rain, shower=LIGHT_RAIN)),
     "heavy_rain": Task(CLEAN_SOURCES, partial(_rain, shower=HEAVY_RAIN)),
     "broad_rain": Task(CLEAN_SOURCES, partial(_rain, shower=BROAD_RAIN)),
+    "lent_rain": Task(CLEAN_SOURCES, _lent_rain, lenders=("rain",)),
     "rain_pairs": Task(("rain",), _paired),
     "rain_real": Task(("rain_real",), _paired),
     "haze": Task(("bsds", "photos", "street", "sunhays"), _haze, zooms=(2, 3)),
@@ -250,6 +266,7 @@ class Mixture:
         self.tasks = tuple(name for name, weight in weights.items() if weight > 0)
         self._sources = {name: task_sources(name, sources) for name in self.tasks}
         self._pools = {name: pictures.pool(each) for name, each in self._sources.items()}
+        self._lenders = lenders(self.tasks, pictures)
         self._large: dict[tuple[str, int], Pool] = {}
         self._scales, self._tones = scales, tones
         shares = torch.tensor([weights[name] for name in self.tasks], dtype=torch.float64)
@@ -284,6 +301,8 @@ class Mixture:
         patches = self.pictures.draw(self._pool(name, size * zoom), samples, size, generator, zoom=zoom)
         if self._tones and TASKS[name].tones:
             patches = change_tones(patches, TASKS[name].tones, generator)
+        if name in self._lenders:
+            patches = self.pictures.lend(self._lenders[name], patches, generator)
         return Batch(TASKS[name].degrade(patches, generator), patches.clean)
 
     def _zoom(self, name: str, size: int, host: Generator) -> int:
@@ -336,6 +355,16 @@ def task_sources(name: str, sources: Mapping[str, tuple[str, ...]]) -> tuple[str
     return sources.get(name, TASKS[name].sources)
 
 
+def task_sets(name: str, sources: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The sets that a task needs: those it draws from, and those that lend to it."""
+    return (*task_sources(name, sources), *TASKS[name].lenders)
+
+
+def lenders(tasks: Iterable[str], pictures: TrainingPictures) -> dict[str, Pool]:
+    """Task → the pairs that lend to it, for the tasks that have lenders."""
+    return {name: pictures.pool(TASKS[name].lenders) for name in tasks if TASKS[name].lenders}
+
+
 def check_sources(sources: Mapping[str, tuple[str, ...]]) -> None:
     """Check the names of tasks and of the sets that they are to draw from.
 
@@ -381,5 +410,5 @@ def sources_of(
 ) -> tuple[str, ...]:
     """The sets that a mixture draws on, sorted."""
     check_weights(weights)
-    used = {each for name, weight in weights.items() if weight > 0 for each in task_sources(name, sources)}
+    used = {each for name, weight in weights.items() if weight > 0 for each in task_sets(name, sources)}
     return tuple(sorted(used))

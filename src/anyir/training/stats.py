@@ -12,7 +12,7 @@ from typing import Any
 
 from anyir.data.catalogue import held_out
 from anyir.data.layouts import examples_of, looked_for
-from anyir.data.mixture import task_sources
+from anyir.data.mixture import TASKS, task_sources
 from anyir.data.sets import SETS
 from anyir.errors import DataError
 from anyir.training.recipe import Recipe
@@ -103,7 +103,10 @@ def recipe_stats(recipe: Recipe, data: Path, name: str = "custom") -> RecipeStat
         used[each] = sum(e.clean not in kept and e.scene not in left_out for e in found)
     weights = {task: weight for task, weight in recipe.weights.items() if weight > 0}
     sources = {task: task_sources(task, recipe.sources) for task in weights}
-    before = {task: sum(used[each] for each in sources[task]) for task in weights}
+    before = {
+        task: sum(used[each] for each in sources[task]) if all(map(used.get, TASKS[task].lenders)) else 0
+        for task in weights
+    }
     if recipe.mixture:
         total = sum(weight for task, weight in weights.items() if before[task]) or 1
         draws = sum(before.values())

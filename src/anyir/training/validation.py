@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from anyir.data.catalogue import TrainingPictures
-from anyir.data.mixture import Batch, Mixture, task_sources
+from anyir.data.mixture import Batch, Mixture, task_sets
 from anyir.training.recipe import Recipe
 
 
@@ -44,7 +44,7 @@ class Validator:
         weights = {
             name: weight
             for name, weight in recipe.weights.items()
-            if weight > 0 and present.issuperset(task_sources(name, recipe.sources))
+            if weight > 0 and present.issuperset(task_sets(name, recipe.sources))
         }
         self.batches: dict[str, Batch] = {}
         size = min(recipe.validation.patch, pictures.smallest_side // 8 * 8)
