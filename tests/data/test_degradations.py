@@ -21,6 +21,7 @@ from anyir.data.degradations import (
     compress_jpeg,
     convolve,
     darken,
+    estimate_haze,
     line_kernels,
     quantise,
     rain_layer,
@@ -225,6 +226,29 @@ def test_haze_follows_the_scattering_equation():
     assert torch.allclose(hazy[0, :, 3, 3], clean[0, :, 3, 3] * t + airlight[0] * (1 - t))
     with pytest.raises(ShapeMismatch, match="depth"):
         add_haze(clean, depth[:, 0], 2.0, airlight)
+
+
+def test_the_haze_of_a_pair_is_found_again_whatever_its_airlight():
+    clean = smooth_fields(grey(0.0, 9, 64), seeded(3), cells=16).reshape(3, 3, 64, 64)  # colourful
+    depth, airlight = smooth_fields(clean, seeded(4)), torch.tensor([0.7, 0.85, 1.0])
+    hazy = quantise(add_haze(clean, depth, 1.2, airlight[:, None].expand(3, 3)))
+    transmission, found = estimate_haze(clean, hazy)
+    assert torch.allclose(found, airlight, atol=0.01)
+    assert (transmission - torch.exp(-1.2 * depth)).abs().mean() < 0.01
+    again = add_haze(clean, -transmission.log(), 1.0, found[:, None].expand(3, 3))
+    assert (again - hazy).abs().max() * 255 < 3
+
+
+def test_haze_over_what_has_its_colour_is_as_deep_as_around_it():
+    clean = smooth_fields(grey(0.0, 3, 64), seeded(3), cells=16).reshape(1, 3, 64, 64) * 0.8
+    clean[..., 24:40, 24:40] = 1.0  # a white wall under white haze: nothing is seen of the haze
+    hazy = quantise(add_haze(clean, torch.full((1, 1, 64, 64), 1.0), 0.7, torch.ones((1, 3))))
+    transmission, _ = estimate_haze(clean, hazy)
+    assert transmission[..., 26:38, 26:38].sub(math.exp(-0.7)).abs().max() < 0.05
+    white = torch.ones((1, 3, 32, 32))
+    assert all(torch.isfinite(each).all() for each in estimate_haze(white, white))
+    with pytest.raises(ShapeMismatch, match="hazy images"):
+        estimate_haze(clean, hazy[..., :32])
 
 
 def test_darkening_by_a_stop_halves_the_light():

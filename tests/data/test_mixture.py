@@ -9,6 +9,7 @@ from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from anyir.data.catalogue import load_pictures
+from anyir.data.degradations import estimate_haze
 from anyir.data.epochs import Epochs
 from anyir.data.mixture import TASKS, Mixture, _on_host, check_leave_out, check_sources, sources_of
 from anyir.errors import ConfigurationError
@@ -156,6 +157,30 @@ def test_pairs_lend_their_rain_to_other_pictures(lending):
     assert (lent.layer.amax((1, 2, 3)) * 255).round().unique().tolist() == [20 + 10 * 5]
 
 
+def test_a_pairs_haze_is_made_thinner_and_thicker_over_its_own_depth(own_copy):
+    random = np.random.default_rng(5)
+    near_to_far = np.exp(-np.linspace(0.2, 1.2, 80))[:, None, None]
+    for folder in ("haze_indoor/clear", "haze_indoor/hazy"):
+        (own_copy / "train" / folder).mkdir(parents=True)
+    for number in range(6):
+        clear = random.integers(0, 200, (80, 80, 3), dtype=np.uint8)
+        hazy = (clear * near_to_far + 255 * (1 - near_to_far)).round().astype(np.uint8)
+        Image.fromarray(clear).save(own_copy / "train/haze_indoor/clear" / f"{number}.png")
+        Image.fromarray(hazy).save(own_copy / "train/haze_indoor/hazy" / f"{number}_1.png")
+    pictures = load_pictures(own_copy, ("haze_indoor",))[0]
+    degraded, clear = Mixture({"rehazed": 1.0}, pictures).batch(120, 80, seeded())
+    transmission, airlight = estimate_haze(clear, degraded)
+    assert 0.3 < (airlight > 0.985).float().mean() < 0.7 and airlight.min() < 0.75
+    kept = airlight > 0.985
+    depth = -transmission[kept].log().mean((1, 3))  # by rows; a patch may be upside down
+    ends = depth[:, [8, -9]].sort(1).values
+    thickness = (ends[:, 1] - ends[:, 0]) / (0.2 + 1.0 * 71 / 79 - 0.2 - 1.0 * 8 / 79)
+    assert 0.35 < thickness.min() < 0.6 and 1.4 < thickness.max() < 2.2
+    # Over the pair's own depth: in one proportion everywhere.
+    middle = depth[:, 40]
+    assert ((ends.mean(1) - middle).abs() < 0.12 * ends.mean(1)).all()
+
+
 def test_what_lends_must_be_there_and_lends_in_training_by_epochs_too(lending):
     training, _ = lending
     assert sources_of({"lent_rain": 1.0}) == ("photos", "rain")
@@ -200,6 +225,7 @@ def test_impossible_names_of_what_to_leave_out(leave_out, message):
         ({"noise25": ("rain100l",)}, "no training set 'rain100l'"),
         ({"noise25": ()}, "at least one"),
         ({"derain": ("bsds",)}, "needs pairs"),
+        ({"rehazed": ("bsds",)}, "needs pairs"),
     ],
 )
 def test_impossible_sources(sources, message):

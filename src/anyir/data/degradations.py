@@ -336,6 +336,42 @@ def add_haze(clean: Tensor, depth: Tensor, beta: float | Tensor, airlight: Tenso
     return (clean * transmission + airlight[:, :, None, None] * (1 - transmission)).clamp(0, 1)
 
 
+def estimate_haze(clean: Tensor, hazy: Tensor) -> tuple[Tensor, Tensor]:
+    """Solve the scattering equation of :func:`add_haze` for a pair: what its haze was, if its airlight was grey.
+
+    Of two channels, ``hazy − clean`` is (1 − t) times their distances from the airlight, which gives the airlight by
+    least squares over all pixels and pairs of channels; then the transmission of each pixel is one over its three
+    channels. Where a pixel has the airlight's colour nothing can be told, and it takes the mean of those around it,
+    or of the image.
+
+    Args:
+        clean: (N, 3, H, W), H and W at least 16.
+        hazy: the same.
+
+    Returns:
+        Transmission (N, 1, H, W) in [0.02, 1], and airlight (N,) in [0.5, 1].
+    """
+    _check_images(clean)
+    if hazy.shape != clean.shape:
+        raise ShapeMismatch(f"hazy images of {tuple(hazy.shape)} for clean ones of {tuple(clean.shape)}")
+    gained = hazy - clean
+    other, other_gained = clean.roll(1, 1), gained.roll(1, 1)
+    difference = gained - other_gained
+    above = (difference * (gained * other - other_gained * clean)).sum((1, 2, 3))
+    airlight = (above / (difference**2).sum((1, 2, 3)).clamp_min(1e-6)).clamp(0.5, 1)
+    light = airlight[:, None, None, None]
+    above = ((hazy - light) * (clean - light)).sum(1, keepdim=True)
+    below = ((clean - light) ** 2).sum(1, keepdim=True)
+
+    def mean(values: Tensor) -> Tensor:
+        return F.avg_pool2d(F.pad(values, (15, 15, 15, 15), mode="reflect"), 31, stride=1)
+
+    known = 1e-3  # a distance of 5 grey levels a channel, squared and summed
+    overall = above.sum((2, 3), keepdim=True) / below.sum((2, 3), keepdim=True).clamp_min(1e-6)
+    around = (mean(above) + known * overall) / (mean(below) + known)
+    return ((above + known * around) / (below + known)).clamp(0.02, 1), airlight
+
+
 def darken(clean: Tensor, exposure: float | Tensor, gamma: float | Tensor = 1.0) -> Tensor:
     """Expose less: light is multiplied by ``exposure`` (0.05 is about four stops down).
 

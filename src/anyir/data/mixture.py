@@ -32,6 +32,7 @@ from anyir.data.degradations import (
     blur,
     compress_jpeg,
     darken,
+    estimate_haze,
     quantise,
     smooth_fields,
     trajectory_kernels,
@@ -131,6 +132,17 @@ def _haze(patches: Patches, generator: Generator) -> Tensor:
     return quantise(add_haze(clean, depth, beta, (grey + tint).clamp(0, 1)))
 
 
+def _rehazed(patches: Patches, generator: Generator) -> Tensor:
+    """The haze of a pair made thinner or thicker, over its own depth; in half of the patches of another airlight."""
+    transmission, airlight = estimate_haze(patches.clean, patches.degraded)
+    other = _between(patches, 0, 1, generator) < 0.5
+    grey = torch.where(other, _between(patches, 0.7, 1.0, generator), airlight)[:, None]
+    tint = 0.04 * (torch.rand((len(grey), 3), generator=generator, device=grey.device) - 0.5)
+    tint = torch.where(other[:, None], tint, 0.0)
+    thickness = _log_between(patches, 0.4, 2.0, generator)
+    return quantise(add_haze(patches.clean, -transmission.log(), thickness, (grey + tint).clamp(0, 1)))
+
+
 def _blur(patches: Patches, generator: Generator, low: float = 3.0, high: float = 26.0) -> Tensor:
     """Camera shake over ``low`` to ``high`` pixels."""
     side = min(33, (patches.clean.shape[-1] // 2 - 1) * 2 + 1)
@@ -193,6 +205,7 @@ TASKS: Final[Mapping[str, Task]] = {
     "rain_real": Task(("rain_real",), _paired),
     "haze": Task(("bsds", "photos", "street", "sunhays"), _haze, zooms=(2, 3)),
     "haze_indoor": Task(("haze_indoor",), _paired, zooms=(2, 3)),
+    "rehazed": Task(("haze_indoor",), _rehazed, zooms=(2, 3)),
     "blur": Task((*CLEAN_SOURCES, "street"), _blur, zooms=(1, 2), tones=0.5),
     # What can still be undone: beyond a dozen pixels little is learnt, and that slowly.
     "light_blur": Task(
@@ -381,7 +394,7 @@ def check_sources(sources: Mapping[str, tuple[str, ...]]) -> None:
             if each not in training:
                 raise ConfigurationError(f"sources {name}: no training set {each!r}{nearest(each, training)}")
             paired = all(layout.degraded is not None for layout in SETS[each].layouts)
-            if TASKS[name].degrade is _paired and not paired:
+            if TASKS[name].degrade in (_paired, _rehazed) and not paired:
                 raise ConfigurationError(
                     f"sources {name}: the set {each!r} has clean pictures only, and this task needs pairs"
                 )
