@@ -130,9 +130,10 @@ def quality_block(name: str, standard: Results, best: Results) -> str:
     for each in best.sets:
         before = of_standard[each.name]
         harmed = "–" if each.input_psnr is None else f"{len(before.harmed)} and {len(each.harmed)}"
-        lines.append(
-            f"| {each.title}{star(each)} | {len(each.images)} | {before.psnr:.2f} | **{each.psnr:.2f}** | {harmed} |"
-        )
+        figures = (f"{before.psnr:.2f}", f"{each.psnr:.2f}")
+        better = max(figures, key=float)
+        shown = " | ".join(f"**{each}**" if each == better else each for each in figures)
+        lines.append(f"| {each.title}{star(each)} | {len(each.images)} | {shown} | {harmed} |")
     lines += ["", STARRED, "", f"From [{file}](../{file}), made by"]
     return "\n".join([*lines, "", "```sh", best.command, "```", ""])
 

@@ -55,3 +55,20 @@ def test_quality_other_machines_and_fewer_sets_make_no_difference(tool, standard
     rows = [line for line in block.splitlines() if line.startswith("| ")]
     stars = [r"\*" in row.split(" | ")[0] for row in rows[1:]]
     assert stars == [not each.official for each in standard.sets[2:5]] and True in stars and False in stars
+
+
+def gained(each, decibels):
+    images = [
+        replace(image, restored=replace(image.restored, psnr=image.restored.psnr + decibels))
+        for image in each.images
+    ]
+    return replace(each, images=tuple(images))
+
+
+def test_the_better_quality_of_each_set_is_bold(tool, standard):
+    pairs = zip(standard.sets[:3], (0.25, -0.25, 0.0), strict=True)
+    best = replace(standard, sets=tuple(gained(each, decibels) for each, decibels in pairs))
+    block = tool.quality_block("s", standard, best)
+    rows = [line.split(" | ")[2:4] for line in block.splitlines() if line.startswith("| ")][1:]
+    bold = [[cell.startswith("**") for cell in row] for row in rows]
+    assert bold == [[False, True], [True, False], [True, True]]
