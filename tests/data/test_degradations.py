@@ -249,6 +249,8 @@ def test_haze_over_what_has_its_colour_is_as_deep_as_around_it():
     assert all(torch.isfinite(each).all() for each in estimate_haze(white, white))
     with pytest.raises(ShapeMismatch, match="hazy images"):
         estimate_haze(clean, hazy[..., :32])
+    with pytest.raises(ShapeMismatch, match="16 pixels high and wide"):
+        estimate_haze(clean[..., :15], hazy[..., :15])
 
 
 def test_darkening_by_a_stop_halves_the_light():

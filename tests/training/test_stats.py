@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -74,6 +76,24 @@ def test_an_absent_set_counts_nothing_and_leaves_its_share_to_the_others(recipe,
     assert (deblur.sets, deblur.before, deblur.after, deblur.share) == ({"gopro_train": 0}, 0, 0, 0)
     assert stats.absent == ("gopro_train",)
     assert sum(task.share for task in stats.tasks) == pytest.approx(1)
+
+
+def test_a_task_without_those_that_lend_to_it_counts_nothing(tmp_path, tiny_data):
+    path = tmp_path / "lent.toml"
+    path.write_text(
+        'network = "tiny"\nsteps = 4\n[mixture]\nlent_rain = 1\nclean = 1\n[sources]\nlent_rain = ["photos"]\n'
+        'clean = ["photos"]\n[[stages]]\nuntil = 1\npatch = 32\nbatch = 4\n'
+    )
+    recipe = load_recipe(str(path))
+    without = {task.task: task.before for task in recipe_stats(recipe, tiny_data).tasks}
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    for part in ("clean", "rainy"):
+        shutil.copytree(data / "train/noise_real/clean", data / "train/rain" / part)
+    assert {task.task: task.before for task in recipe_stats(recipe, data).tasks} == {
+        "lent_rain": 7,
+        "clean": 7,
+    }
+    assert without == {"lent_rain": 0, "clean": 7}
 
 
 def test_a_folder_with_none_of_the_sets_is_refused(tiny_data):

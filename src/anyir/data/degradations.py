@@ -281,6 +281,9 @@ def turn(images: Tensor, angles: Tensor, scales: Tensor) -> Tensor:
         images: (N, C, H, W).
         angles: (N,) in radians.
         scales: (N,) above 0: 1.2 makes everything larger by a fifth.
+
+    Raises:
+        ShapeMismatch: angles or scales are not one an image.
     """
     n, _, height, width = images.shape
     if angles.shape != (n,) or scales.shape != (n,):
@@ -297,6 +300,8 @@ def turn(images: Tensor, angles: Tensor, scales: Tensor) -> Tensor:
 
 def add_layer(clean: Tensor, layer: Tensor, strength: float | Tensor = 1.0) -> Tensor:
     """Add a layer of light, such as the streaks of another picture's rain: ``clean + strength · layer``, clipped.
+
+    The additive composition of :func:`add_rain`.
 
     Raises:
         ShapeMismatch: the layer is not (N, 3, H, W) as the images are.
@@ -350,10 +355,16 @@ def estimate_haze(clean: Tensor, hazy: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         Transmission (N, 1, H, W) in [0.02, 1], and airlight (N,) in [0.5, 1].
+
+    Raises:
+        ShapeMismatch: the two differ, or are smaller.
     """
     _check_images(clean)
-    if hazy.shape != clean.shape:
-        raise ShapeMismatch(f"hazy images of {tuple(hazy.shape)} for clean ones of {tuple(clean.shape)}")
+    if hazy.shape != clean.shape or min(clean.shape[2:]) < 16:
+        raise ShapeMismatch(
+            f"hazy images of {tuple(hazy.shape)} for clean ones of {tuple(clean.shape)}: "
+            "they must be alike, and 16 pixels high and wide at least"
+        )
     gained = hazy - clean
     other, other_gained = clean.roll(1, 1), gained.roll(1, 1)
     difference = gained - other_gained
