@@ -138,6 +138,14 @@ def lending(own_copy, monkeypatch):
     return load_pictures(own_copy, ("photos", "rain"))
 
 
+def validated(held):
+    """The tasks that a recipe with lent rain alone validates on these pictures."""
+    recipe = SimpleNamespace(
+        weights={"lent_rain": 1.0}, sources={}, validation=SimpleNamespace(samples=2, patch=64)
+    )
+    return list(Validator(recipe, held, torch.device("cpu")).batches)
+
+
 def test_pairs_lend_their_rain_to_other_pictures(lending):
     training, held = lending
     photos = set(training.draw(training.pool(["photos"]), 200, 80, seeded()).clean.flatten(1).sum(1).tolist())
@@ -182,25 +190,18 @@ def test_a_pairs_haze_is_made_thinner_and_thicker_over_its_own_depth(own_copy):
 
 
 def test_what_lends_must_be_there_and_lends_in_training_by_epochs_too(lending):
-    training, _ = lending
+    training, held = lending
     assert sources_of({"lent_rain": 1.0}) == ("photos", "rain")
     epochs = Epochs({"lent_rain": 2}, training, seed=1)
     assert epochs.length == 2 * 7  # examples are the clean pictures, not the pairs
     degraded, clean = epochs.batch(0, 14, 64, seeded())
     assert (degraded - clean).min() >= 0 and ((degraded - clean).amax((1, 2, 3)) > 0.02).all()
-    _, held = lending
-    weights = SimpleNamespace(
-        weights={"lent_rain": 1.0}, sources={}, validation=SimpleNamespace(samples=2, patch=64)
-    )
-    assert list(Validator(weights, held, torch.device("cpu")).batches) == ["lent_rain"]
+    assert validated(held) == ["lent_rain"]
 
 
 def test_a_task_is_not_validated_without_a_lender_that_is_held_out(own_copy, lending):
     held = load_pictures(own_copy, ("photos",))[1]
-    recipe = SimpleNamespace(
-        weights={"lent_rain": 1.0}, sources={}, validation=SimpleNamespace(samples=2, patch=64)
-    )
-    assert not Validator(recipe, held, torch.device("cpu")).batches
+    assert not validated(held)
 
 
 @pytest.mark.parametrize(

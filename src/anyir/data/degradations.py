@@ -270,8 +270,7 @@ def add_rain(
     layer = rain_layer(clean, generator, shower)
     # Half of the showers have no veil at all: rain on a clear day.
     veil = (_uniform((n,), -shower.veil[1], shower.veil[1], clean, generator)).clamp_min(shower.veil[0])
-    added = (layer + veil[:, None, None, None]) * _per_image(strength, clean)
-    return (clean + added).clamp(0, 1)
+    return add_layer(clean, (layer + veil[:, None, None, None]).expand_as(clean), strength)
 
 
 def turn(images: Tensor, angles: Tensor, scales: Tensor) -> Tensor:
