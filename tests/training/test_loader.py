@@ -20,7 +20,7 @@ from anyir.model.checkpoint import read_safetensors
 from anyir.training.loader import Loader, make_loader, measure_data_path
 from anyir.training.loop import train
 from anyir.training.recipe import Stage
-from anyir.training.sampling import make_sampler
+from anyir.training.sampling import load_split, make_sampler
 
 pytestmark = [
     pytest.mark.skipif(
@@ -55,12 +55,12 @@ def loader_of(recipe, data):
 
 
 @pytest.mark.parametrize("changes", [(), ("mixture={}", "repeats={noise50=2, lowlight=1, clean=1}")])
-def test_training_from_files_ends_with_the_bits_of_training_from_memory(tiny_data, tmp_path, recipe, changes):
+def test_training_ends_with_the_same_bits_wherever_pictures_are(tiny_data, tmp_path, recipe, changes):
     memory = train(recipe(*changes), tiny_data, tmp_path / "memory")
-    for workers in (0, 2):
-        run = tmp_path / f"files-{workers}"
-        files = train(recipe(*changes, *FILES, f"workers={workers}"), tiny_data, run)
-        assert files.finished and files.step == 12 and files.scores == memory.scores
+    for loading, workers in (("files", 0), ("files", 2), ("host", 2)):
+        run = tmp_path / f"{loading}-{workers}"
+        other = train(recipe(*changes, f"loading={loading}", f"workers={workers}"), tiny_data, run)
+        assert other.finished and other.step == 12 and other.scores == memory.scores
         assert_same_bits(tmp_path / "memory", run)
         losses = [
             json.loads((each / "log.jsonl").read_text().splitlines()[-2])["loss"]
@@ -98,6 +98,19 @@ def test_any_step_can_be_asked_for_and_the_trainings_random_numbers_are_left_alo
                 place
             )
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_beside_a_gpu_pictures_can_stay_on_the_host_where_workers_make_the_batches(tiny_data, recipe):
+    settings = recipe("loading=host", "workers=1")
+    training, validation = load_split(settings, tiny_data, torch.device("meta"))  # which is not the host
+    assert training.device == validation.device == CPU
+    assert training.fingerprints  # they are read now
+    with (
+        loader_of(recipe("loading=host", "workers=1"), tiny_data) as host,
+        loader_of(recipe(), tiny_data) as plain,
+    ):
+        assert torch.equal(host.batch(3, 12, FIRST).degraded, plain.batch(3, 12, FIRST).degraded)
+        assert len(multiprocessing.active_children()) == 1
 
 
 def test_more_workers_than_processors_are_not_started(tiny_data, recipe):

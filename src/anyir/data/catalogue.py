@@ -27,7 +27,7 @@ from anyir.data.store import PictureStore
 from anyir.errors import DataError
 from anyir.picture import read_image, read_labels
 
-Loading: TypeAlias = Literal["memory", "files"]
+Loading: TypeAlias = Literal["memory", "host", "files"]
 """Whether pictures are read once and held, or read from their files whenever they are drawn."""
 
 HOLD_OUT_FIRST: Final = 5
@@ -296,8 +296,9 @@ def load_pictures(
         hold_out_every: of each set's clean pictures, sorted by name, one in so many is kept for validation with all
             its pairs, numbers 5, 25, 45, ...; 0 for none.
         crop_multiple: of each picture the centre is taken, its sides cut to multiples of this.
-        loading: ``memory`` reads all pictures now and holds them; ``files`` reads their sizes only, and each picture
-            whenever it is drawn, on the CPU. Both make the same batches where both make them on the CPU.
+        loading: ``memory`` reads all pictures now and holds them on ``device``, ``host`` on the CPU in any case;
+            ``files`` reads their sizes only, and each picture whenever it is drawn, on the CPU. All make the same
+            batches where they make them on the CPU.
         leave_out: set → scenes (clean pictures' names without suffix) that are not to be used, clean or degraded.
             Names that a set does not have are fine: it may be there in part.
 
@@ -309,6 +310,7 @@ def load_pictures(
         DataError: a set or a partner is missing, or sizes differ; the message names the file.
         PictureError: a file is damaged; the message names it. With ``files``, only its header is looked at.
     """
+    held_on = "cpu" if loading == "host" else device
     training: list[Row] = []
     validation: list[Row] = []
     for name in sources:
@@ -318,6 +320,6 @@ def load_pictures(
             if row.scene not in leave_out.get(name, ()):
                 (validation if row.clean in kept else training).append(row)
     return (
-        TrainingPictures(training, device, crop_multiple, loading),
-        TrainingPictures(validation, device, crop_multiple, loading),
+        TrainingPictures(training, held_on, crop_multiple, loading),
+        TrainingPictures(validation, held_on, crop_multiple, loading),
     )

@@ -1,4 +1,4 @@
-"""The batch of each step: made in this process, or ahead of it by worker processes that read files.
+"""The batch of each step: made in this process, or ahead of it by worker processes.
 
 A step's batch follows from the seed, the step's number, the stage and the samples before it, so workers can make whole
 batches, degradations included, and it does not matter which of them makes which. A loader's place is just the step:
@@ -100,7 +100,7 @@ class _Steps(Dataset[Batch | AnyirError]):
 class _Workers(Loader):
     """Processes that make the batches on the CPU, ahead of the steps; new ones for each stage.
 
-    They use one thread each. On Linux they are forks of this process: they share what it knows of the pictures, and
+    They use one thread each. On Linux they are forks of this process: they share the pictures that it holds, and
     start at once.
     """
 
@@ -155,9 +155,14 @@ def make_loader(recipe: Recipe, sampler: Sampler, made_on: torch.device, device:
     several processes train, each has workers of its own, which make the whole batch, of which the process then takes
     its share: n processes on one machine read every picture n times, and want n times the processors.
     """
-    if recipe.loading == "files" and recipe.workers > 0:
+    if works_ahead(recipe):
         return _Workers(recipe, sampler, made_on, device, min(recipe.workers, _processors()))
     return Loader(recipe, sampler, made_on, device)
+
+
+def works_ahead(recipe: Recipe) -> bool:
+    """Whether a recipe's batches are made by worker processes."""
+    return recipe.loading != "memory" and recipe.workers > 0
 
 
 def _processors() -> int:

@@ -23,6 +23,7 @@ from anyir.model.checkpoint import load_checkpoint
 from anyir.model.config import network_config
 from anyir.model.network import AnyIR
 from anyir.training.batch_norm import use_statistics_of_all
+from anyir.training.compiling import compiled
 from anyir.training.distributed import Processes
 from anyir.training.divergence import Losses
 from anyir.training.loader import make_loader
@@ -134,7 +135,7 @@ def train(
 
     Raises:
         DataError: pictures are missing, smaller than the recipe's largest patch, or show what test pictures show.
-        PictureError: a file is damaged, which is found before training where ``loading`` is ``memory``.
+        PictureError: a file is damaged, which is found before training unless ``loading`` is ``files``.
         EngineUnavailable: the device is not there.
         TrainingError: the loss or a weight is not finite, or the run in ``out`` has another recipe.
         OutputError: there is a run in ``out``, or it cannot be written to.
@@ -173,8 +174,7 @@ def train(
     processes.first(folder.add_sitting, recipe_name, training.rows, place, processes.count)
     pictures = {"pictures": sum(training.counts().values()), "sets": training.counts()}
     about = About(recipe_name, pictures, device_name(place, processes), started_from)
-    # Not dynamic: each stage's sizes deserve kernels of their own, and there are few stages.
-    forward = torch.compile(network, dynamic=False) if recipe.compile else network
+    forward = compiled(network, place) if recipe.compile else network
 
     scores: dict[str, Score] = {}
     losses, started = Losses(out, recipe, sampler, training.device), time.monotonic() - state.seconds

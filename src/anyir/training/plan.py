@@ -24,8 +24,9 @@ from anyir.files import check_folder
 from anyir.model.complexity import count_parameters
 from anyir.model.config import network_config
 from anyir.model.network import AnyIR
+from anyir.training.compiling import compiled
 from anyir.training.distributed import Processes
-from anyir.training.loader import AHEAD, Loader, make_loader
+from anyir.training.loader import AHEAD, Loader, make_loader, works_ahead
 from anyir.training.loop import check_batches, choose_device, device_name, on_device, set_modes, start_from
 from anyir.training.losses import batch_loss
 from anyir.training.recipe import Recipe, Stage
@@ -337,7 +338,7 @@ class _Trial:
     ) -> None:
         self._recipe, self._state, self._sampler, self._place = recipe, state, sampler, place
         self._loader, self._timed_steps = loader, timed_steps
-        self._forward = torch.compile(state.network, dynamic=False) if recipe.compile else state.network
+        self._forward = compiled(state.network, place) if recipe.compile else state.network
 
     def stages(self) -> list[_Measured]:
         """What each stage takes.
@@ -375,7 +376,7 @@ class _Trial:
             before = self._state.samples + ahead * stage.batch
             self._loader.batch(self._state.step + ahead, before, stage)
 
-        if self._recipe.loading == "files":
+        if works_ahead(self._recipe):
             for _ in range(AHEAD * self._recipe.workers):
                 make()
         return _time(make, self._place, DATA_BATCHES, DATA_SECONDS, PATIENCE)

@@ -144,10 +144,12 @@ class Recipe:
             shows, or ``allow`` it.
         scales: draw patches from pictures scaled down too, in the tasks that have ``zooms``.
         tones: change the tones of some samples, in the tasks that have ``tones``.
-        loading: ``memory`` reads all pictures before training and holds them where it trains; ``files`` reads each
-            whenever it is drawn, for sets that no memory holds. A damaged file is met when it is drawn, unless
-            ``test_pictures`` are to be refused, for which all are read first: ``anyir data check`` finds it before.
-        workers: processes that read files and make batches on the CPU, ahead of the training, where ``loading`` is
+        loading: ``memory`` reads all pictures before training and holds them where it trains, which makes the batches
+            too; ``host`` holds them in the computer's memory, for a GPU that should do nothing but train; ``files``
+            reads each whenever it is drawn, for sets that no memory holds. A damaged file is then met when it is
+            drawn, unless ``test_pictures`` are to be refused, for which all are read first: ``anyir data check``
+            finds it before.
+        workers: processes that make batches on the CPU, ahead of the training, where ``loading`` is ``host`` or
             ``files``; never more than there are processors. With 0 training itself does it, and waits. The batches are
             the same, so a run may be resumed with another number.
         crop_multiple: of each picture the centre is taken, its sides cut to multiples of this; the papers' is 16.
