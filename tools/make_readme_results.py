@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,10 +19,11 @@ from anyir.evaluation.report import table
 from anyir.evaluation.results import Results, SetResult, load_results
 from anyir.evaluation.tables import to_markdown
 from anyir.files import write_atomically
-from anyir.inference import Restorer, default_name
+from anyir.inference import Restorer, available, default_name
 from anyir.picture import read_image, write_image
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+RESULTS: Final = ROOT / "results"
 README: Final = ROOT / "README.md"
 PAGE: Final = ROOT / "docs" / "results.md"
 GUARD: Final = ROOT / "docs" / "guard.md"
@@ -33,75 +34,117 @@ STARRED: Final = "\\* Part of a set, or not its official pictures: not to be com
 DECISIVE: Final = ("engine", "tile", "guard", "seed")
 """Settings of an evaluation that change its figures, beside the quality."""
 
+BENCHMARKS: Final = ("benchmark", "benchmark-anyir")
+"""Folders of the results: the default weights' first."""
+
 SIDE: Final = 296
 GAP: Final = 6
 
 
-def results_block(name: str, results: Results) -> str:
-    """The README's words on the results: a table of means, and what they are means of."""
-    file = f"results/{name}/results.md"
+def results_block(measured: Sequence[Results]) -> str:
+    """The README's words on the results: a table of means, and what they are means of.
+
+    Args:
+        measured: of the default weights, and of any others.
+
+    Raises:
+        ValueError: they are of other pictures, or differ in more than their weights.
+    """
+    files = [f"results/{each.weights['name']}/results.md" for each in measured]
+    for each, file in zip(measured[1:], files[1:], strict=True):
+        if differences := what_differs(measured[0], each, weights=False):
+            raise ValueError(f"{file}: not to be compared with {files[0]}: {differences}; run {each.command}")
+    names = [f"`{each.weights['name']}`" for each in measured]
     lines = [
-        f"`{name}`, the default, on the test sets at hand. PSNR in dB and SSIM on RGB, means over pictures: of the",
-        "degraded picture, and of the restored one.",
+        f"{names[0]} is the default. PSNR in dB and SSIM on RGB, means over pictures, degraded and restored.",
         "",
-        "| test set | pictures | degraded | restored |",
-        "|---|---:|---:|---:|",
+        f"| test set | pictures | degraded | {' | '.join(names)} |",
+        "|---|---:|---:|" + "---:|" * len(measured),
     ]
-    for each in results.sets:
-        if each.input_psnr is not None and each.input_ssim is not None:
-            lines.append(
-                f"| {each.title}{star(each)} | {len(each.images)} | {each.input_psnr:.2f} / {each.input_ssim:.3f} "
-                f"| **{each.psnr:.2f}** / {each.ssim:.3f} |"
+    below: list[str] = []
+    for of_one_set in zip(*(each.sets for each in measured), strict=True):
+        first = of_one_set[0]
+        if first.input_psnr is not None and first.input_ssim is not None:
+            restored = " | ".join(
+                f"{psnr} / {each.ssim:.3f}"
+                for psnr, each in zip(best_in_bold(of_one_set), of_one_set, strict=True)
             )
-    clean = next((each for each in results.sets if each.task == "clean"), None)
-    lines += ["", STARRED]
-    if clean is not None:
-        lines += [f"Clean pictures ({len(clean.images)}) come back at {clean.psnr:.1f} dB."]
-    lines += ["", f"From [{file}]({file}), made by", "", "```sh", results.command, "```", ""]
+            degraded = f"{first.input_psnr:.2f} / {first.input_ssim:.3f}"
+            lines.append(f"| {first.title}{star(first)} | {len(first.images)} | {degraded} | {restored} |")
+        else:
+            back = " and ".join(
+                f"{each.psnr:.1f} dB from {name}" for each, name in zip(of_one_set, names, strict=True)
+            )
+            clean = f"Clean pictures ({len(first.images)}) come back at {back}."
+            below.append(clean)
+    links = " and ".join(f"[{file}]({file})" for file in files)
+    commands = [each.command for each in measured]
+    lines += ["", STARRED, *below, "", f"From {links}, made by", "", "```sh", *commands, "```", ""]
     return "\n".join(lines)
 
 
-def page_block(name: str, results: Results) -> str:
+def best_in_bold(results: Sequence[SetResult]) -> list[str]:
+    """PSNR of several results on one set, as printed; the best in bold."""
+    figures = [f"{each.psnr:.2f}" for each in results]
+    best = max(figures, key=float)
+    return [f"**{each}**" if each == best else each for each in figures]
+
+
+def page_block(measured: Sequence[Results]) -> str:
     """The numbers of docs/results.md: every set, and the published tables with ours in them."""
-    return "\n".join(
-        [
-            f"## `{name}` on every set",
-            "",
-            "The degraded picture and the restored one, means over pictures. Harmed is how many came back worse.",
-            "",
-            *table(results),
-            "",
-            *(to_markdown(each) for each in comparison_tables([results])[:2]),
-        ]
+    said = (
+        "The degraded picture and the restored one, means over pictures. Harmed is how many came back worse."
     )
+    lines: list[str] = []
+    for each in measured:
+        lines += [f"## `{each.weights['name']}` on every set", "", said, "", *table(each), ""]
+    return "\n".join([*lines, *(to_markdown(each) for each in comparison_tables(measured)[:2])])
 
 
-def speed_block(benchmark: Mapping[str, Any]) -> str:
-    """The README's words on speed: against PyTorch, and whole photographs."""
-    settings = benchmark["settings"]
+def speed_block(benchmarks: Mapping[str, Mapping[str, Any]]) -> str:
+    """The README's words on speed: against PyTorch, and whole photographs.
+
+    Args:
+        benchmarks: folder of the results → what was measured, of the default weights first.
+
+    Raises:
+        ValueError: they were measured on other machines, or with other versions.
+    """
+    (_, first), *_ = benchmarks.items()
+    settings = first["settings"]
+    for folder, each in benchmarks.items():
+        for key in ("processor", "threads", "versions"):
+            if each["settings"][key] != settings[key]:
+                raise ValueError(f"{folder}: not to be compared: {key}; run {each['settings']['command']}")
     faster = " and ".join(
         f"{each['speedup']:.1f} times (on {each['size']}×{each['size']} pixels)"
-        for each in benchmark["timings"]
+        for each in first["timings"]
         if each["engine"] == "onnx"
     )
+    names = [f"`{each['settings']['weights']['name']}`" for each in benchmarks.values()]
     lines = [
-        f"With {settings['threads']} threads of a CPU ({settings['processor']}), the exported model is",
+        f"With {settings['threads']} threads of a CPU ({settings['processor']}), the exported {names[0]} is",
         f"{faster} as fast as PyTorch. Whole photographs, from JPEG to JPEG:",
         "",
-        "| photograph | seconds | µs a pixel | peak memory of the process |",
-        "|---|---:|---:|---:|",
+        f"| photograph | {' | '.join(f'{name}: seconds | peak memory of the process' for name in names)} |",
+        "|---|" + "---:|---:|" * len(names),
     ]
-    for each in benchmark["photos"]:
-        seconds = each["read_seconds"] + each["restore_seconds"] + each["write_seconds"]
-        pixels = each["width"] * each["height"]
-        lines.append(
-            f"| {pixels / 1e6:.0f} MP | {seconds:.0f} | {each['restore_seconds'] / pixels * 1e6:.1f} "
-            f"| {each['peak_bytes'] / 1e6:.0f} MB |"
-        )
-    file = "results/benchmark/benchmark.md"
-    return "\n".join(
-        [*lines, "", f"From [{file}]({file}), made by", "", "```sh", settings["command"], "```", ""]
-    )
+    photos = [
+        {photo["width"] * photo["height"]: photo for photo in each["photos"]} for each in benchmarks.values()
+    ]
+    for pixels in photos[0]:
+        cells = [_photo_cells(each.get(pixels)) for each in photos]
+        lines.append(f"| {pixels / 1e6:.0f} MP | {' | '.join(cells)} |")
+    links = " and ".join(f"[{folder}/benchmark.md]({folder}/benchmark.md)" for folder in benchmarks)
+    commands = [each["settings"]["command"] for each in benchmarks.values()]
+    return "\n".join([*lines, "", f"From {links}, made by", "", "```sh", *commands, "```", ""])
+
+
+def _photo_cells(photo: Mapping[str, Any] | None) -> str:
+    if photo is None:
+        return "– | –"
+    seconds = photo["read_seconds"] + photo["restore_seconds"] + photo["write_seconds"]
+    return f"{seconds:.0f} | {photo['peak_bytes'] / 1e6:.0f} MB"
 
 
 def guard_block(name: str) -> str:
@@ -130,22 +173,27 @@ def quality_block(name: str, standard: Results, best: Results) -> str:
     for each in best.sets:
         before = of_standard[each.name]
         harmed = "–" if each.input_psnr is None else f"{len(before.harmed)} and {len(each.harmed)}"
-        figures = (f"{before.psnr:.2f}", f"{each.psnr:.2f}")
-        better = max(figures, key=float)
-        shown = " | ".join(f"**{each}**" if each == better else each for each in figures)
+        shown = " | ".join(best_in_bold((before, each)))
         lines.append(f"| {each.title}{star(each)} | {len(each.images)} | {shown} | {harmed} |")
     lines += ["", STARRED, "", f"From [{file}](../{file}), made by"]
     return "\n".join([*lines, "", "```sh", best.command, "```", ""])
 
 
-def what_differs(standard: Results, best: Results) -> str:
-    """What two evaluations differ in beside their quality; empty where their figures can be set side by side."""
-    theirs = {each.name: [image.name for image in each.images] for each in standard.sets}
-    ours = {each.name: [image.name for image in each.images] for each in best.sets}
-    differences = [key for key in DECISIVE if standard.settings.get(key) != best.settings.get(key)]
-    differences += ["weights"] if standard.weights != best.weights else []
-    differences += ["conventions"] if _decisive(standard.conventions) != _decisive(best.conventions) else []
+def what_differs(one: Results, other: Results, *, weights: bool = True) -> str:
+    """What two evaluations differ in beside their quality; empty where their figures can be set side by side.
+
+    Args:
+        one: which has all the pictures that ``other`` has.
+        other: set beside it.
+        weights: whether other weights are a difference too.
+    """
+    theirs = {each.name: [image.name for image in each.images] for each in one.sets}
+    ours = {each.name: [image.name for image in each.images] for each in other.sets}
+    differences = [key for key in DECISIVE if one.settings.get(key) != other.settings.get(key)]
+    differences += ["weights"] if weights and one.weights != other.weights else []
+    differences += ["conventions"] if _decisive(one.conventions) != _decisive(other.conventions) else []
     differences += [f"pictures of {key}" for key, names in ours.items() if theirs.get(key) != names]
+    differences += ["sets"] if not weights and list(theirs) != list(ours) else []
     return ", ".join(differences)
 
 
@@ -162,16 +210,20 @@ def star(each: SetResult) -> str:
 def blocks() -> list[tuple[Path, str, str]]:
     """File, name and content of every block that quotes results."""
     name = default_name()
-    results = load_results(ROOT / "results" / name / "results.json")
-    best = load_results(ROOT / "results" / f"{name}-best" / "results.json")
-    benchmark = json.loads((ROOT / "results" / "benchmark" / "benchmark.json").read_text(encoding="utf-8"))
+    files = [RESULTS / each / "results.json" for each in available()]
+    measured = [load_results(file) for file in files if file.is_file()]
+    best = load_results(RESULTS / f"{name}-best" / "results.json")
+    benchmarks = {
+        f"results/{folder}": json.loads((RESULTS / folder / "benchmark.json").read_text(encoding="utf-8"))
+        for folder in BENCHMARKS
+    }
     return [
-        (README, "results", results_block(name, results)),
-        (README, "speed", speed_block(benchmark)),
-        (PAGE, "results", page_block(name, results)),
+        (README, "results", results_block(measured)),
+        (README, "speed", speed_block(benchmarks)),
+        (PAGE, "results", page_block(measured)),
         (GUARD, "limits", guard_block("limits")),
         (GUARD, "guard", guard_block("guard")),
-        (ENGINES, "quality", quality_block(name, results, best)),
+        (ENGINES, "quality", quality_block(name, measured[0], best)),
     ]
 
 

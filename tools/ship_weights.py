@@ -2,8 +2,9 @@
 
     python tools/ship_weights.py RUN/model.safetensors --data DIR
 
-Writes src/anyir/weights/NAME.onnx and NAME.safetensors, models.json, results/NAME and results/NAME-best, what README
-and docs quote of them, and the figure of the samples; NAME is the network's. tools/guard_study.py writes results/guard.
+Writes src/anyir/weights/NAME.onnx and NAME.safetensors, models.json, results/NAME and, of the default weights,
+results/NAME-best, what README and docs quote of them, and the figure of the samples; NAME is the network's.
+tools/guard_study.py writes results/guard.
 Look at ``git diff results README.md`` before you commit: weights are replaced only where the evaluation says that they
 are better.
 """
@@ -53,8 +54,9 @@ def main() -> None:
     save_checkpoint(
         WEIGHTS / f"{name}.safetensors", checkpoint.state, checkpoint.network, header, torch.float16
     )
-    sets = (option for each in SETS_OF_BEST for option in ("--set", each))
-    evaluate(name, arguments.data, f"{name}-best", "--quality", "best", *sets)
+    if name == DEFAULT:
+        sets = (option for each in SETS_OF_BEST for option in ("--set", each))
+        evaluate(name, arguments.data, f"{name}-best", "--quality", "best", *sets)
     sys.argv = sys.argv[:1]
     make_readme_results()
 

@@ -72,3 +72,86 @@ def test_the_better_quality_of_each_set_is_bold(tool, standard):
     rows = [line.split(" | ")[2:4] for line in block.splitlines() if line.startswith("| ")][1:]
     bold = [[cell.startswith("**") for cell in row] for row in rows]
     assert bold == [[False, True], [True, False], [True, True]]
+
+
+def named(results, name, decibels=0.0):
+    sets = tuple(gained(each, decibels) for each in results.sets)
+    return replace(results, weights={"name": name, "sha256": name}, sets=sets)
+
+
+def test_weights_stand_side_by_side_on_every_set(tool, standard):
+    block = tool.results_block([named(standard, "a"), named(standard, "b", 0.5), named(standard, "c", -0.5)])
+    rows = [line for line in block.splitlines() if line.startswith("| ")]
+    assert rows[0] == "| test set | pictures | degraded | `a` | `b` | `c` |"
+    scored = [each for each in standard.sets if each.input_psnr is not None]
+    assert len(rows) == 1 + len(scored) > 5
+    for row, each in zip(rows[1:], scored, strict=True):
+        cells = [cell.split(" / ")[0] for cell in row.strip("| ").split(" | ")[3:]]
+        assert cells == [f"{each.psnr:.2f}", f"**{each.psnr + 0.5:.2f}**", f"{each.psnr - 0.5:.2f}"]
+    clean = next(each for each in standard.sets if each.task == "clean")
+    assert f"come back at {clean.psnr:.1f} dB from `a` and {clean.psnr + 0.5:.1f} dB from `b`" in block
+    assert "[results/a/results.md](results/a/results.md) and [results/b/results.md]" in block
+    assert block.count(standard.command) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "named_"),
+    [
+        (lambda r: replace(r, settings={**r.settings, "guard": False}), "guard"),
+        (of_other_pictures, "pictures of cbsd68-15"),
+        (lambda r: replace(r, sets=r.sets[:-1]), "sets"),
+        (lambda r: replace(r, sets=r.sets[::-1]), "sets"),
+    ],
+)
+def test_weights_measured_otherwise_are_not_set_side_by_side(tool, standard, change, named_):
+    words = (
+        f"results/b/results.md: not to be compared with results/a/results.md: {named_}; run anyir evaluate"
+    )
+    with pytest.raises(ValueError, match=words):
+        tool.results_block([named(standard, "a"), change(named(standard, "b"))])
+
+
+def test_the_page_has_a_table_for_each_and_all_beside_the_published(tool, standard):
+    page = tool.page_block([named(standard, "mine"), named(standard, "other", 0.5)])
+    assert page.count(" on every set\n") == 2
+    assert "| mine, measured" in page and "| other, measured" in page
+
+
+def benchmark(name, seconds, **settings):
+    said = {
+        "processor": "fast",
+        "threads": 2,
+        "versions": {},
+        "weights": {"name": name},
+        "command": f"run {name}",
+    }
+    photos = [
+        {
+            **{"width": 1000 * n, "height": 1000, "peak_bytes": n * 100e6},
+            **{"read_seconds": 0.25, "restore_seconds": n * seconds, "write_seconds": 0.25},
+        }
+        for n in (1, 4)
+    ]
+    timings = [
+        {"engine": "onnx", "size": 256, "speedup": 1.96},
+        {"engine": "torch", "size": 256, "speedup": 1.0},
+    ]
+    return {"settings": {**said, **settings}, "timings": timings, "photos": photos}
+
+
+def test_photographs_of_several_benchmarks_stand_in_one_table(tool):
+    other = benchmark("b", 10.0)
+    del other["photos"][1]
+    block = tool.speed_block({"results/x": benchmark("a", 2.0), "results/y": other})
+    assert "the exported `a` is\n2.0 times (on 256×256 pixels) as fast" in block
+    rows = [line for line in block.splitlines() if line.startswith("| ")]
+    assert rows[1:] == ["| 1 MP | 2 | 100 MB | 10 | 100 MB |", "| 4 MP | 8 | 400 MB | – | – |"]
+    assert "[results/x/benchmark.md](results/x/benchmark.md) and [results/y/" in block
+    assert "run a\nrun b" in block
+
+
+def test_benchmarks_of_other_machines_are_not_set_side_by_side(tool):
+    with pytest.raises(ValueError, match="results/y: not to be compared: processor; run run b"):
+        tool.speed_block(
+            {"results/x": benchmark("a", 2.0), "results/y": benchmark("b", 2.0, processor="slow")}
+        )
