@@ -24,7 +24,7 @@ from anyir.training.recipe import load_recipe
 from anyir.training.sampling import load_split, make_sampler
 
 PATCHES: Final = 44
-"""Two of each task, or a little less."""
+"""By the shares of the tasks, of which the rarest may have none."""
 
 
 def main() -> None:
@@ -46,10 +46,11 @@ def main() -> None:
         size = recipe.stages[0].patch
         batch = make_sampler(recipe, training).batch(0, PATCHES, size, Generator().manual_seed(recipe.seed))
         network = grow(small, config, batch.degraded, recipe.seed)
+        training_of_small = small.header.get("training", {"file": Path(arguments.checkpoint).name})
         header = {
+            **{key: small.header[key] for key in ("anyir", "recipe") if key in small.header},
             "name": arguments.network,
-            "anyir": small.header.get("anyir"),
-            "training": {"grown_from": small.header["name"], **small.header["training"]},
+            "training": {"grown_from": small.header.get("name", "another"), **training_of_small},
         }
         save_checkpoint(arguments.output, network, config, header, torch.float16)
     except AnyirError as error:

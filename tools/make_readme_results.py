@@ -210,8 +210,8 @@ def star(each: SetResult) -> str:
 def blocks() -> list[tuple[Path, str, str]]:
     """File, name and content of every block that quotes results."""
     name = default_name()
-    files = [RESULTS / each / "results.json" for each in available()]
-    measured = [load_results(file) for file in files if file.is_file()]
+    files = {each: RESULTS / each / "results.json" for each in available()}
+    measured = [load_results(file) for each, file in files.items() if each == name or file.is_file()]
     best = load_results(RESULTS / f"{name}-best" / "results.json")
     benchmarks = {
         f"results/{folder}": json.loads((RESULTS / folder / "benchmark.json").read_text(encoding="utf-8"))

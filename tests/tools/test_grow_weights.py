@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anyir.model.checkpoint import load_checkpoint
+from anyir.model.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from anyir.model.config import NETWORKS
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "grow_weights.py"
@@ -42,7 +42,15 @@ def test_what_is_grown_fits_the_network_and_says_what_it_comes_from(grow):
     assert grown.network == NETWORKS["anyir"]
     assert grown.header["name"] == "anyir" and grown.header["training"]["grown_from"] == "anyir-s"
     assert grown.header["training"]["samples"] > 20_000  # its history goes on
+    assert grown.header["recipe"]["network"] == "anyir-s"
     assert "results" not in grown.header
+
+
+def test_a_checkpoint_that_says_nothing_of_itself_can_be_grown_too(grow, tmp_path):
+    small = load_checkpoint(find_checkpoint("anyir-s"))
+    save_checkpoint(tmp_path / "mute.safetensors", small.state, small.network, {})
+    grown = grow(tmp_path / "mute.safetensors", "anyir")
+    assert grown.header["training"] == {"grown_from": "another", "file": "mute.safetensors"}
 
 
 @pytest.mark.parametrize(

@@ -53,12 +53,13 @@ def test_on_a_gpu_the_blocks_are_compiled_each(network, monkeypatch):
     asked = []
     monkeypatch.setattr(nn.Module, "compile", lambda self, **options: asked.append((self, options)))
     monkeypatch.setattr(torch, "compile", lambda *_, **__: pytest.fail("compiled as a whole"))
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
+    monkeypatch.setattr(torch._dynamo.config, "cache_size_limit", 8)
     assert compiled(network, torch.device("cuda")) is network
     blocks = [module for module in network.modules() if isinstance(module, DegradationAdaptationBlock)]
     assert [module for module, _ in asked] == blocks
     assert all(options == {"dynamic": False} for _, options in asked)
-    assert torch._dynamo.config.recompile_limit == compiling.FORMS
+    assert torch._dynamo.config.cache_size_limit == compiling.FORMS
+    assert any(isinstance(module, PointwiseConv2d) for module in network.modules())
 
 
 def test_on_a_cpu_it_is_compiled_whole(network, monkeypatch):
@@ -68,7 +69,8 @@ def test_on_a_cpu_it_is_compiled_whole(network, monkeypatch):
 
 
 @pytest.mark.slow
-def test_blocks_of_a_level_share_their_code(network):
+def test_blocks_of_a_level_share_their_code(network, monkeypatch):
+    monkeypatch.setattr(torch._dynamo.config, "cache_size_limit", 8)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     plain = copy.deepcopy(network)

@@ -38,7 +38,8 @@ def compiled(network: AnyIR, device: torch.device) -> Callable[[Tensor], Tensor]
     """
     if device.type != "cuda":
         return cast("Callable[[Tensor], Tensor]", torch.compile(network, dynamic=False))
-    torch._dynamo.config.recompile_limit = FORMS  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+    # The name that all versions know; it is now an alias of recompile_limit. Others in this process get it too.
+    torch._dynamo.config.cache_size_limit = FORMS  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
     use_products(network)
     for module in network.modules():
         if isinstance(module, DegradationAdaptationBlock):
