@@ -14,6 +14,13 @@ from anyir.training.compiling import PointwiseConv2d, compiled, use_products
 CONFIG = NetworkConfig(width=4, blocks=(2, 1, 2, 3), heads=(1, 1, 2, 2), refinement_blocks=1)
 
 
+@pytest.fixture(autouse=True)
+def limit():
+    """The number of compiled forms, as it is where nobody changes it, for the whole process."""
+    with torch._dynamo.config.patch(recompile_limit=8):
+        yield
+
+
 @pytest.fixture
 def network():
     torch.manual_seed(3)
@@ -53,12 +60,11 @@ def test_on_a_gpu_the_blocks_are_compiled_each(network, monkeypatch):
     asked = []
     monkeypatch.setattr(nn.Module, "compile", lambda self, **options: asked.append((self, options)))
     monkeypatch.setattr(torch, "compile", lambda *_, **__: pytest.fail("compiled as a whole"))
-    monkeypatch.setattr(torch._dynamo.config, "cache_size_limit", 8)
     assert compiled(network, torch.device("cuda")) is network
     blocks = [module for module in network.modules() if isinstance(module, DegradationAdaptationBlock)]
     assert [module for module, _ in asked] == blocks
     assert all(options == {"dynamic": False} for _, options in asked)
-    assert torch._dynamo.config.cache_size_limit == compiling.FORMS
+    assert torch._dynamo.config.recompile_limit == compiling.FORMS
     assert any(isinstance(module, PointwiseConv2d) for module in network.modules())
 
 
@@ -68,9 +74,12 @@ def test_on_a_cpu_it_is_compiled_whole(network, monkeypatch):
     assert not any(isinstance(module, PointwiseConv2d) for module in network.modules())
 
 
-@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of what PyTorch itself uses, and of what it looks at
 def test_blocks_of_a_level_share_their_code(network, monkeypatch):
-    monkeypatch.setattr(torch._dynamo.config, "cache_size_limit", 8)
+    compile_module = nn.Module.compile
+    monkeypatch.setattr(
+        nn.Module, "compile", lambda self, **options: compile_module(self, backend="eager", **options)
+    )
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     plain = copy.deepcopy(network)
