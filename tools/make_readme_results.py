@@ -1,4 +1,4 @@
-"""Write the figures in README.md and docs/ and the picture of the samples anew, from the committed results.
+"""Write the figures in README.md and docs/, the chart of sizes and the picture of the samples anew, from the results.
 
 With --check, only say whether they quote the results files as they are.
 """
@@ -15,8 +15,10 @@ from typing import Any, Final
 import numpy as np
 
 from anyir.evaluation.comparison import comparison_tables
+from anyir.evaluation.figures import size_comparisons
 from anyir.evaluation.report import table
 from anyir.evaluation.results import Results, SetResult, load_results
+from anyir.evaluation.size_figure import size_figure
 from anyir.evaluation.tables import to_markdown
 from anyir.files import write_atomically
 from anyir.inference import Restorer, available, default_name
@@ -29,6 +31,7 @@ PAGE: Final = ROOT / "docs" / "results.md"
 GUARD: Final = ROOT / "docs" / "guard.md"
 ENGINES: Final = ROOT / "docs" / "engines.md"
 FIGURE: Final = ROOT / "docs" / "images" / "samples.jpg"
+SIZES: Final = ROOT / "docs" / "images" / "size.png"
 SAMPLES: Final = ("noise.png", "rain.jpg", "haze.jpg", "blur.jpg", "dark.png")
 STARRED: Final = "\\* Part of a set, or not its official pictures: not to be compared with papers."
 DECISIVE: Final = ("engine", "tile", "guard", "seed")
@@ -207,11 +210,15 @@ def star(each: SetResult) -> str:
     return "" if each.official else " \\*"
 
 
+def measured_results() -> list[Results]:
+    """Of the packaged weights: the default's, and those of others that were evaluated."""
+    files = {each: RESULTS / each / "results.json" for each in available()}
+    return [load_results(file) for each, file in files.items() if each == default_name() or file.is_file()]
+
+
 def blocks() -> list[tuple[Path, str, str]]:
     """File, name and content of every block that quotes results."""
-    name = default_name()
-    files = {each: RESULTS / each / "results.json" for each in available()}
-    measured = [load_results(file) for each, file in files.items() if each == name or file.is_file()]
+    name, measured = default_name(), measured_results()
     best = load_results(RESULTS / f"{name}-best" / "results.json")
     benchmarks = {
         f"results/{folder}": json.loads((RESULTS / folder / "benchmark.json").read_text(encoding="utf-8"))
@@ -280,6 +287,7 @@ def main() -> None:
     if arguments.check:
         return
     FIGURE.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(SIZES, size_figure(size_comparisons(measured_results()), SIZES.suffix))
     write_image(sample_figure(), FIGURE, overwrite=True)
 
 

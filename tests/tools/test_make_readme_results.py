@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from anyir.evaluation.results import load_results
-from anyir.inference import default_name
+from anyir.inference import available, default_name
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -155,3 +155,11 @@ def test_benchmarks_of_other_machines_are_not_set_side_by_side(tool):
         tool.speed_block(
             {"results/x": benchmark("a", 2.0), "results/y": benchmark("b", 2.0, processor="slow")}
         )
+
+
+def test_the_chart_of_sizes_has_all_weights_that_were_evaluated(tool):
+    names = [each.weights["name"] for each in tool.measured_results()]
+    assert names == list(available()) and names[0] == default_name() and len(names) == 2
+    for chart in tool.size_comparisons(tool.measured_results()):
+        assert [method.name for method in chart.ours] == names
+    assert "](images/size.png)" in tool.PAGE.read_text(encoding="utf-8") and tool.SIZES.is_file()
