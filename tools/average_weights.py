@@ -4,7 +4,7 @@
 
 OUT is ``share`` of NEW and the rest of OLD; its header is NEW's, with a word on the average: what OLD was trained
 with, or just ``"started_from"`` where NEW started from OLD, as otherwise every average would double the header.
-Wortsman et al., "Robust fine-tuning of zero-shot models" (2022), interpolate so.
+tools/compare_held_out.py says which share is best.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from anyir.errors import AnyirError
 from anyir.model.checkpoint import load_checkpoint, save_checkpoint
+from anyir.training.averaging import between
 
 
 def main() -> None:
@@ -37,10 +38,7 @@ def main() -> None:
     if old.network != new.network:
         sys.exit("the two checkpoints are of different networks")
     share = arguments.share
-    state = {
-        name: (1 - share) * old.state[name] + share * value if value.is_floating_point() else value
-        for name, value in new.state.items()
-    }
+    state = between(old.state, new.state, share)
     training = said_once(new.header["training"])
     other = said_once(old.header["training"])
     averaged = {"share": share, "with": "started_from" if is_start(training, other) else other}

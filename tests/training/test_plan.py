@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -55,6 +56,13 @@ def test_the_steps_that_are_timed_are_those_of_the_loop(tiny_data, tmp_path, rec
     network = state.network.state_dict()
     assert [name for name in network if not torch.equal(network[name], tensors[f"network/{name}"])] == []
     assert all(torch.equal(value, tensors[f"average/{name}"]) for name, value in state.average.state.items())
+
+
+def test_steps_are_timed_with_the_memory_of_the_training(tiny_data, tmp_path, recipe, monkeypatch):
+    entered = []
+    monkeypatch.setattr(planning, "freed_memory_kept", lambda device: entered.append(device) or nullcontext())
+    plan_training(recipe(), tiny_data, tmp_path / "dry")
+    assert entered == [torch.device("cpu")]
 
 
 def test_nothing_is_written(tiny_data, tmp_path, recipe):

@@ -1,9 +1,22 @@
-"""Exponential moving average of a network: the weights that are validated, kept and shipped."""
+"""Averages of weights: over a run, which are those that are validated, kept and shipped; and between two runs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
+
+
+def between(old: Mapping[str, Tensor], new: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """A state on the line from one to another: ``share`` of NEW and the rest of OLD; counters are NEW's.
+
+    Wortsman et al., "Robust fine-tuning of zero-shot models" (2022), interpolate so.
+    """
+    return {
+        name: torch.lerp(old[name], value, share) if value.is_floating_point() else value
+        for name, value in new.items()
+    }
 
 
 class MovingAverage:

@@ -28,6 +28,7 @@ from anyir.training.distributed import Processes
 from anyir.training.divergence import Losses
 from anyir.training.loader import make_loader
 from anyir.training.losses import batch_loss
+from anyir.training.memory import freed_memory_kept
 from anyir.training.recipe import Recipe
 from anyir.training.run import About, RunFolder
 from anyir.training.sampling import load_split, make_sampler
@@ -180,6 +181,7 @@ def train(
     losses, started = Losses(out, recipe, sampler, training.device), time.monotonic() - state.seconds
     finished = _share(state, sampler.steps) >= 1
     with (
+        freed_memory_kept(place),
         make_loader(recipe, sampler, training.device, place) as loader,
         open_board(out, state.step, wanted=tensorboard and processes.is_first) as board,
     ):

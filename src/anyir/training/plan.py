@@ -29,6 +29,7 @@ from anyir.training.distributed import Processes
 from anyir.training.loader import AHEAD, Loader, make_loader, works_ahead
 from anyir.training.loop import check_batches, choose_device, device_name, on_device, set_modes, start_from
 from anyir.training.losses import batch_loss
+from anyir.training.memory import freed_memory_kept
 from anyir.training.recipe import Recipe, Stage
 from anyir.training.run import MODEL_FILE, STATE_FILE, RunFolder
 from anyir.training.sampling import Sampler, load_split, make_sampler
@@ -195,7 +196,7 @@ def plan_training(
 
     steps_done, seconds_done = state.step, state.seconds
     validation_seconds = _time_validation(validator, network, place)
-    with make_loader(recipe, sampler, training.device, place) as loader:
+    with freed_memory_kept(place), make_loader(recipe, sampler, training.device, place) as loader:
         measured = _Trial(recipe, state, sampler, loader, place, timed_steps or TIMED_STEPS).stages()
     each = validation_seconds / recipe.validation.every_steps
     spans, ends_by_time = schedule(

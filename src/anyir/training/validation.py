@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -13,12 +13,22 @@ from anyir.data.catalogue import TrainingPictures
 from anyir.data.mixture import Batch, Mixture, task_sets
 from anyir.training.recipe import Recipe
 
+AT_ONCE: Final = 8
+"""Patches that go through the network together: what lies between its layers grows with them."""
+
 
 class Score(NamedTuple):
     """Mean PSNR over a task's patches, in dB over RGB, capped at 60 dB a patch."""
 
     degraded: float
     restored: float
+
+
+class PatchScores(NamedTuple):
+    """PSNR of a task's patches, (N,) each, in dB over RGB, capped at 60 dB."""
+
+    degraded: Tensor
+    restored: Tensor
 
 
 def psnr_per_image(images: Tensor, clean: Tensor) -> Tensor:
@@ -58,13 +68,18 @@ class Validator:
     @torch.no_grad()
     def score(self, network: nn.Module) -> dict[str, Score]:
         """Task → PSNR of the degraded and the restored patches. The network must be in evaluation mode."""
-        scores: dict[str, Score] = {}
+        return {
+            name: Score(float(each.degraded.mean()), float(each.restored.mean()))
+            for name, each in self.score_patches(network)
+        }
+
+    @torch.no_grad()
+    def score_patches(self, network: nn.Module) -> Iterator[tuple[str, PatchScores]]:
+        """Each task, and the PSNR of every one of its patches. The network must be in evaluation mode."""
         for name, (degraded, clean) in self.batches.items():
-            restored = network(degraded.to(memory_format=torch.channels_last))
-            scores[name] = Score(
-                float(psnr_per_image(degraded, clean).mean()), float(psnr_per_image(restored, clean).mean())
-            )
-        return scores
+            parts = degraded.to(memory_format=torch.channels_last).split(AT_ONCE)
+            restored = torch.cat([network(part) for part in parts])
+            yield name, PatchScores(psnr_per_image(degraded, clean), psnr_per_image(restored, clean))
 
     @torch.no_grad()
     def rows(self, network: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -1,0 +1,109 @@
+"""The tool by which weights are chosen."""
+
+import json
+import runpy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from anyir.data import mixture
+from anyir.model.checkpoint import load_checkpoint, save_checkpoint
+from anyir.model.config import NetworkConfig
+from anyir.model.network import AnyIR
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "compare_held_out.py"
+CONFIG = NetworkConfig(width=4, blocks=(1, 1, 1, 1), heads=(1, 1, 2, 2), refinement_blocks=1)
+RECIPE = """
+network = "anyir-s"
+steps = 1
+[mixture]
+noise50 = 1
+lowlight = 1
+clean = 1
+[[stages]]
+until = 1
+patch = 32
+batch = 1
+[validation]
+patch = 32
+hold_out_every = 2
+"""
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    """Two networks that return nearly what they are given, and differ."""
+    made = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        made.append(tmp_path / f"{seed}.safetensors")
+        save_checkpoint(made[-1], AnyIR(CONFIG), CONFIG, {"name": "tiny"})
+    return made
+
+
+@pytest.fixture
+def compare(tmp_path, tiny_data, monkeypatch, capsys):
+    """compare(options …) → what is printed, and the file that is written."""
+    tasks = {n: replace(t, sources=("bsds",)) if "bsds" in t.sources else t for n, t in mixture.TASKS.items()}
+    monkeypatch.setattr(mixture, "TASKS", tasks)
+    recipe, out = tmp_path / "recipe.toml", tmp_path / "scores.json"
+    recipe.write_text(RECIPE)
+
+    def call(*options):
+        fixed = ("--data", tiny_data, "--recipe", recipe, "--samples", 3, "-o", out)
+        monkeypatch.setattr("sys.argv", [str(each) for each in (TOOL, *options, *fixed)])
+        runpy.run_path(str(TOOL), run_name="__main__")
+        return capsys.readouterr().out, json.loads(out.read_text())
+
+    return call
+
+
+def test_checkpoints_and_averages_are_columns(compare, checkpoints, tmp_path):
+    half = tmp_path / "half.safetensors"
+    old, new = (load_checkpoint(each) for each in checkpoints)
+    state = {
+        name: (old.state[name] + value) / 2 if value.is_floating_point() else value
+        for name, value in new.state.items()
+    }
+    save_checkpoint(half, state, CONFIG, {"name": "tiny"})
+    printed, content = compare(*checkpoints, half, "--share", 0.5, 1)
+    first, second, third, averaged, whole = content["candidates"]
+    assert [each["name"] for each in (first, averaged)] == [checkpoints[0].as_posix(), "0.5 of the second"]
+    assert list(first["restored"]) == ["noise50", "lowlight", "clean"]
+    assert all(len(scores) == 3 for scores in first["restored"].values())
+    assert first["restored"] != second["restored"] == whole["restored"]
+    assert averaged["restored"]["noise50"] == pytest.approx(third["restored"]["noise50"], abs=1e-3)
+    assert len(content["sha256"]) == 3 and "noise50" in printed and "0.5 of the second" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--share", "1.5"), "--share must be from 0 to 1"),
+        (("--share", "0.5"), "--share takes two checkpoints"),
+    ],
+)
+def test_shares_that_mean_nothing_are_refused(compare, checkpoints, capsys, options, says):
+    with pytest.raises(SystemExit) as stopped:
+        compare(checkpoints[0], *options)
+    assert stopped.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_checkpoints_of_different_networks_have_no_average(compare, checkpoints, tmp_path):
+    other = replace(CONFIG, blocks=(1, 1, 1, 2))
+    save_checkpoint(tmp_path / "other.safetensors", AnyIR(other), other, {"name": "other"})
+    with pytest.raises(SystemExit, match="are of different networks"):
+        compare(checkpoints[0], tmp_path / "other.safetensors", "--share", 0.5)
+
+
+def test_a_checkpoint_that_is_not_there_is_named(compare, tmp_path):
+    with pytest.raises(SystemExit, match=r"nowhere\.safetensors"):
+        compare(tmp_path / "nowhere.safetensors")
+
+
+def test_a_recipe_without_counted_tasks_is_refused(compare, checkpoints, tmp_path):
+    (tmp_path / "recipe.toml").write_text(RECIPE.replace("noise50 = 1\nlowlight = 1\n", ""))
+    with pytest.raises(SystemExit, match="no task"):
+        compare(checkpoints[0])
