@@ -13,7 +13,7 @@ import hashlib
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,11 +25,17 @@ from anyir.evaluation.held_out import Candidate, HeldOut, counted, markdown, to_
 from anyir.evaluation.results import library_versions
 from anyir.files import write_atomically
 from anyir.model.checkpoint import Checkpoint, load_checkpoint
+from anyir.model.config import NetworkConfig
 from anyir.model.network import AnyIR
 from anyir.training.averaging import between
+from anyir.training.loop import on_device
+from anyir.training.memory import freed_memory_kept
 from anyir.training.recipe import load_recipe
 from anyir.training.sampling import load_split
 from anyir.training.validation import Validator
+
+CPU = torch.device("cpu")
+State = Mapping[str, Tensor]
 
 RECIPE = "anyir-s-cpu-pairs"
 """Whose tasks and held-out pictures are taken."""
@@ -66,25 +72,16 @@ def compare(arguments: argparse.Namespace) -> None:
     recipe = load_recipe(arguments.recipe, ())
     recipe = replace(recipe, validation=replace(recipe.validation, samples=arguments.samples))
     checkpoints = [load_checkpoint(each) for each in arguments.checkpoints]
-    _, pictures = load_split(recipe, arguments.data, torch.device("cpu"))
-    validator = Validator(recipe, pictures, torch.device("cpu"))
+    _, pictures = load_split(recipe, arguments.data, CPU)
+    validator = Validator(recipe, pictures, CPU)
     if not counted(validator.batches):
         raise ConfigurationError(
             f"{arguments.recipe}: no task of this recipe has held-out pictures and counts"
         )
     if arguments.share and checkpoints[0].network != checkpoints[1].network:
         raise WeightsError("--share: the first two checkpoints are of different networks; leave --share out")
-    degraded: dict[str, list[float]] = {}
-    candidates: list[Candidate] = []
-    for name, checkpoint, state in states(arguments, checkpoints):
-        sys.stderr.write(f"{name}\n")
-        network = AnyIR(checkpoint.network).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
-        network.load_state_dict(state)
-        restored: dict[str, list[float]] = {}
-        for task, scores in validator.score_patches(network):
-            degraded[task], restored[task] = scores.degraded.tolist(), scores.restored.tolist()
-        candidates.append(Candidate(name, restored))
-    study = HeldOut(degraded, tuple(candidates))
+    with freed_memory_kept(CPU):
+        study = measured(validator, states(arguments, checkpoints))
     sys.stdout.write(markdown(study))
     if arguments.output is not None:
         about = {
@@ -97,15 +94,32 @@ def compare(arguments: argparse.Namespace) -> None:
         write_atomically(arguments.output, f"{content}\n".encode())
 
 
+def measured(validator: Validator, weights: Iterable[tuple[str, NetworkConfig, State]]) -> HeldOut:
+    """Score everything, one after the other."""
+    degraded: dict[str, list[float]] = {}
+    study = HeldOut(degraded, ())
+    for name, config, state in weights:
+        network = on_device(AnyIR(config), CPU).eval()
+        network.load_state_dict(state)
+        restored: dict[str, list[float]] = {}
+        for task, scores in validator.score_patches(network):
+            degraded[task], restored[task] = scores.degraded.tolist(), scores.restored.tolist()
+        candidate = Candidate(name, restored)
+        study = HeldOut(degraded, (*study.candidates, candidate))
+        gain, harmed = study.mean_gain(candidate), study.harmed(candidate)
+        sys.stderr.write(f"{name}: mean gain {gain:.3f} dB, {harmed} harmed\n")
+    return study
+
+
 def states(
     arguments: argparse.Namespace, checkpoints: list[Checkpoint]
-) -> Iterator[tuple[str, Checkpoint, Mapping[str, Tensor]]]:
-    """Name, checkpoint and state of everything that is compared."""
+) -> Iterator[tuple[str, NetworkConfig, State]]:
+    """Name, network and weights of everything that is compared."""
     for path, checkpoint in zip(arguments.checkpoints, checkpoints, strict=True):
-        yield path.as_posix(), checkpoint, checkpoint.state
+        yield path.as_posix(), checkpoint.network, checkpoint.state
     for share in arguments.share:
         old, new = checkpoints[:2]
-        yield f"{share:g} of the second", new, between(old.state, new.state, share)
+        yield f"{share:g} of the second", new.network, between(old.state, new.state, share)
 
 
 if __name__ == "__main__":
