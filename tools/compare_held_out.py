@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from anyir.errors import AnyirError, ConfigurationError, WeightsError
+from anyir.errors import AnyirError, ConfigurationError, OutputError, WeightsError, reason
 from anyir.evaluation.held_out import Candidate, HeldOut, counted, markdown, to_json
 from anyir.evaluation.results import library_versions
 from anyir.files import write_atomically
@@ -72,6 +73,11 @@ def compare(arguments: argparse.Namespace) -> None:
     recipe = load_recipe(arguments.recipe, ())
     recipe = replace(recipe, validation=replace(recipe.validation, samples=arguments.samples))
     checkpoints = [load_checkpoint(each) for each in arguments.checkpoints]
+    digests = [
+        sha256_of(each) for each in arguments.checkpoints
+    ]  # now: a training may replace its file meanwhile
+    if arguments.output is not None and not arguments.output.parent.is_dir():
+        raise OutputError(f"{arguments.output.parent}: no such folder; make it, or name another with -o")
     _, pictures = load_split(recipe, arguments.data, CPU)
     validator = Validator(recipe, pictures, CPU)
     if not counted(validator.batches):
@@ -87,7 +93,7 @@ def compare(arguments: argparse.Namespace) -> None:
         about = {
             "command": f"python {shlex.join(sys.argv)}",
             "recipe": arguments.recipe,
-            "sha256": [hashlib.sha256(each.read_bytes()).hexdigest() for each in arguments.checkpoints],
+            "sha256": digests,
             **library_versions(),
         }
         content = json.dumps(to_json(study, about), indent=1, allow_nan=False)
@@ -104,11 +110,25 @@ def measured(validator: Validator, weights: Iterable[tuple[str, NetworkConfig, S
         restored: dict[str, list[float]] = {}
         for task, scores in validator.score_patches(network):
             degraded[task], restored[task] = scores.degraded.tolist(), scores.restored.tolist()
+        if not all(math.isfinite(score) for scores in restored.values() for score in scores):
+            raise WeightsError(f"{name}: what these weights make of some patches is not finite; use others")
         candidate = Candidate(name, restored)
         study = HeldOut(degraded, (*study.candidates, candidate))
         gain, harmed = study.mean_gain(candidate), study.harmed(candidate)
         sys.stderr.write(f"{name}: mean gain {gain:.3f} dB, {harmed} harmed\n")
     return study
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes.
+
+    Raises:
+        WeightsError: it cannot be read any more.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {reason(error)}") from error
 
 
 def states(

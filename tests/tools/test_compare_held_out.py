@@ -51,8 +51,8 @@ def compare(tmp_path, tiny_data, monkeypatch, capsys):
     recipe, out = tmp_path / "recipe.toml", tmp_path / "scores.json"
     recipe.write_text(RECIPE)
 
-    def call(*options):
-        fixed = ("--data", tiny_data, "--recipe", recipe, "--samples", 3, "-o", out)
+    def call(*options, out=out):
+        fixed = ("--data", tiny_data, "--recipe", recipe, "--samples", 3, *(("-o", out) if out else ()))
         monkeypatch.setattr("sys.argv", [str(each) for each in (TOOL, *options, *fixed)])
         runpy.run_path(str(TOOL), run_name="__main__")
         return capsys.readouterr().out, json.loads(out.read_text())
@@ -106,4 +106,18 @@ def test_a_checkpoint_that_is_not_there_is_named(compare, tmp_path):
 def test_a_recipe_without_counted_tasks_is_refused(compare, checkpoints, tmp_path):
     (tmp_path / "recipe.toml").write_text(RECIPE.replace("noise50 = 1\nlowlight = 1\n", ""))
     with pytest.raises(SystemExit, match="no task"):
+        compare(checkpoints[0])
+
+
+def test_a_folder_that_is_not_there_is_found_before_anything_is_measured(
+    compare, checkpoints, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(AnyIR, "forward", lambda *_: pytest.fail("measured"))
+    with pytest.raises(SystemExit, match="no such folder"):
+        compare(checkpoints[0], "-o", tmp_path / "nowhere" / "scores.json", out=False)
+
+
+def test_weights_that_make_no_number_are_named(compare, checkpoints, monkeypatch):
+    monkeypatch.setattr(AnyIR, "forward", lambda self, images: images * float("nan"))
+    with pytest.raises(SystemExit, match=r"1\.safetensors: .* not finite"):
         compare(checkpoints[0])

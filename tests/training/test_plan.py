@@ -1,5 +1,5 @@
 import json
-from contextlib import nullcontext
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -59,10 +59,20 @@ def test_the_steps_that_are_timed_are_those_of_the_loop(tiny_data, tmp_path, rec
 
 
 def test_steps_are_timed_with_the_memory_of_the_training(tiny_data, tmp_path, recipe, monkeypatch):
-    entered = []
-    monkeypatch.setattr(planning, "freed_memory_kept", lambda device: entered.append(device) or nullcontext())
+    happened = []
+
+    @contextmanager
+    def recorded(device):
+        happened.append(device)
+        yield True
+        happened.append("left")
+
+    timed = planning._time
+    monkeypatch.setattr(planning, "freed_memory_kept", recorded)
+    monkeypatch.setattr(planning, "_time", lambda *given: happened.append("timed") or timed(*given))
     plan_training(recipe(), tiny_data, tmp_path / "dry")
-    assert entered == [torch.device("cpu")]
+    assert happened[0] == torch.device("cpu") and happened[-1] == "left"
+    assert happened[1:-1] and set(happened[1:-1]) == {"timed"}
 
 
 def test_nothing_is_written(tiny_data, tmp_path, recipe):

@@ -37,7 +37,7 @@ from anyir.training.state import TrainingState, new_state
 from anyir.training.stats import RecipeStats, recipe_stats
 from anyir.training.stats import to_json as stats_to_json
 from anyir.training.tensorboard import require_tensorboard
-from anyir.training.validation import Validator
+from anyir.training.validation import Validator, restore_patches
 
 TIMED_STEPS: Final = 3
 """Of each stage, after one that is not timed: the first reserves memory, and compiles."""
@@ -195,8 +195,8 @@ def plan_training(
     sampler, validator = make_sampler(recipe, training), Validator(recipe, validation, place)
 
     steps_done, seconds_done = state.step, state.seconds
-    validation_seconds = _time_validation(validator, network, place)
     with freed_memory_kept(place), make_loader(recipe, sampler, training.device, place) as loader:
+        validation_seconds = _time_validation(validator, network, place)
         measured = _Trial(recipe, state, sampler, loader, place, timed_steps or TIMED_STEPS).stages()
     each = validation_seconds / recipe.validation.every_steps
     spans, ends_by_time = schedule(
@@ -427,9 +427,9 @@ def _time_validation(validator: Validator, network: AnyIR, place: torch.device) 
     """Seconds of a validation, from the patches of one task; 0 without held-out pictures."""
     if not validator.batches:
         return 0.0
-    degraded = next(iter(validator.batches.values())).degraded.to(memory_format=torch.channels_last)
+    degraded = next(iter(validator.batches.values())).degraded
     network.eval()
-    return len(validator.batches) * _time(lambda: network(degraded), place, 1, 0.0, 0.0)
+    return len(validator.batches) * _time(lambda: restore_patches(network, degraded), place, 1, 0.0, 0.0)
 
 
 def peak_memory() -> int | None:

@@ -37,6 +37,12 @@ def psnr_per_image(images: Tensor, clean: Tensor) -> Tensor:
     return -10 * torch.log10(error.clamp_min(1e-6))
 
 
+def restore_patches(network: nn.Module, degraded: Tensor) -> Tensor:
+    """What a network makes of a task's patches, a few at a time: (N, C, H, W) → (N, C, H, W)."""
+    parts = degraded.to(memory_format=torch.channels_last).split(AT_ONCE)
+    return torch.cat([network(part) for part in parts])
+
+
 class Validator:
     """The same patches at every validation, of every task whose sets have held-out pictures.
 
@@ -77,8 +83,7 @@ class Validator:
     def score_patches(self, network: nn.Module) -> Iterator[tuple[str, PatchScores]]:
         """Each task, and the PSNR of every one of its patches. The network must be in evaluation mode."""
         for name, (degraded, clean) in self.batches.items():
-            parts = degraded.to(memory_format=torch.channels_last).split(AT_ONCE)
-            restored = torch.cat([network(part) for part in parts])
+            restored = restore_patches(network, degraded)
             yield name, PatchScores(psnr_per_image(degraded, clean), psnr_per_image(restored, clean))
 
     @torch.no_grad()
