@@ -60,9 +60,5 @@ def _gnu_library() -> Any:  # noqa: ANN401
     """The process's C library, where it is GNU's."""
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return None
-    try:
-        library = ctypes.CDLL(None)
-        library.mallopt, library.malloc_trim  # noqa: B018  # looked up here, or not there
-    except (OSError, AttributeError):
-        return None
-    return library
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
