@@ -1,4 +1,4 @@
-"""What ``torch.compile`` is given on a GPU: the same function and gradients, in blocks that share their code."""
+"""What ``torch.compile`` is given: the same function and gradients, in blocks that share their code."""
 
 import copy
 
@@ -56,22 +56,17 @@ def test_memory_stays_channels_last():
     assert product(images).is_contiguous(memory_format=torch.channels_last)
 
 
-def test_on_a_gpu_the_blocks_are_compiled_each(network, monkeypatch):
+@pytest.mark.parametrize(("device", "products"), [("cuda", True), ("cpu", False)])
+def test_the_blocks_are_compiled_each(network, monkeypatch, device, products):
     asked = []
     monkeypatch.setattr(nn.Module, "compile", lambda self, **options: asked.append((self, options)))
     monkeypatch.setattr(torch, "compile", lambda *_, **__: pytest.fail("compiled as a whole"))
-    assert compiled(network, torch.device("cuda")) is network
+    assert compiled(network, torch.device(device)) is network
     blocks = [module for module in network.modules() if isinstance(module, DegradationAdaptationBlock)]
     assert [module for module, _ in asked] == blocks
     assert all(options == {"dynamic": False} for _, options in asked)
     assert torch._dynamo.config.recompile_limit == compiling.FORMS
-    assert any(isinstance(module, PointwiseConv2d) for module in network.modules())
-
-
-def test_on_a_cpu_it_is_compiled_whole(network, monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda module, **options: (module, options))
-    assert compiled(network, torch.device("cpu")) == (network, {"dynamic": False})
-    assert not any(isinstance(module, PointwiseConv2d) for module in network.modules())
+    assert any(isinstance(module, PointwiseConv2d) for module in network.modules()) == products
 
 
 @pytest.mark.filterwarnings("ignore")  # of what PyTorch itself uses, and of what it looks at

@@ -1,9 +1,9 @@
-"""The network as machine code of its own, by ``torch.compile``."""
+"""The network's blocks as machine code of their own, by ``torch.compile``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -28,19 +28,16 @@ class PointwiseConv2d(nn.Conv2d):
 
 
 def compiled(network: AnyIR, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """The network's function, compiled when it first meets images of a size.
+    """The network's function, whose blocks are compiled when they first meet images of a size.
 
-    Not dynamic: each stage's sizes deserve kernels of their own, and there are few stages.
-
-    For CUDA the blocks are compiled, not the whole: those of a level share their code, so that four are compiled a
-    stage instead of some forty; and 1×1 convolutions become products, in place. On a CPU, where a call weighs more,
-    the whole network is compiled.
+    Not dynamic: each stage's sizes deserve kernels of their own, and there are few stages. Not the whole network: the
+    blocks of a level share their code, so that four are compiled a stage instead of some forty. For CUDA 1×1
+    convolutions become products too, in place; on a CPU that is slower.
     """
-    if device.type != "cuda":
-        return cast("Callable[[Tensor], Tensor]", torch.compile(network, dynamic=False))
     # The name that all versions know; it is now an alias of recompile_limit. Others in this process get it too.
     torch._dynamo.config.cache_size_limit = FORMS  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
-    use_products(network)
+    if device.type == "cuda":
+        use_products(network)
     for module in network.modules():
         if isinstance(module, DegradationAdaptationBlock):
             module.compile(dynamic=False)
