@@ -1,5 +1,6 @@
 """A network and a recipe that train in milliseconds."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -66,3 +67,22 @@ def recipe(tmp_path):
         return load_recipe(str(path), changes)
 
     return make
+
+
+@pytest.fixture
+def keeping_recorded(monkeypatch):
+    """keeping_recorded(module) → a list that gets the device where its freed memory begins to be kept, and "left"."""
+
+    def record(module):
+        happened = []
+
+        @contextmanager
+        def recorded(device):
+            happened.append(device)
+            yield True
+            happened.append("left")
+
+        monkeypatch.setattr(module, "freed_memory_kept", recorded)
+        return happened
+
+    return record

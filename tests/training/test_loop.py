@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -55,18 +54,10 @@ def test_a_resumed_run_ends_with_the_same_bits_as_one_that_never_stopped(
     assert rest.scores == whole.scores
 
 
-def test_freed_memory_is_kept_while_it_trains_and_no_longer(tiny_data, tmp_path, recipe, monkeypatch):
-    entered = []
-
-    @contextmanager
-    def recorded(device):
-        entered.append(device)
-        yield True
-        entered.append("left")
-
-    monkeypatch.setattr(loop, "freed_memory_kept", recorded)
-    train(recipe(), tiny_data, tmp_path / "run", on_progress=lambda _: entered.append("trains"))
-    assert entered == [torch.device("cpu"), "trains", "trains", "left"]
+def test_freed_memory_is_kept_while_it_trains_and_no_longer(tiny_data, tmp_path, recipe, keeping_recorded):
+    happened = keeping_recorded(loop)
+    train(recipe(), tiny_data, tmp_path / "run", on_progress=lambda _: happened.append("trains"))
+    assert happened == [torch.device("cpu"), "trains", "trains", "left"]
 
 
 @pytest.mark.parametrize("stop", [1, 9])

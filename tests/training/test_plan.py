@@ -1,5 +1,4 @@
 import json
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -58,17 +57,10 @@ def test_the_steps_that_are_timed_are_those_of_the_loop(tiny_data, tmp_path, rec
     assert all(torch.equal(value, tensors[f"average/{name}"]) for name, value in state.average.state.items())
 
 
-def test_steps_are_timed_with_the_memory_of_the_training(tiny_data, tmp_path, recipe, monkeypatch):
-    happened = []
-
-    @contextmanager
-    def recorded(device):
-        happened.append(device)
-        yield True
-        happened.append("left")
-
-    timed = planning._time
-    monkeypatch.setattr(planning, "freed_memory_kept", recorded)
+def test_steps_are_timed_with_the_memory_of_the_training(
+    tiny_data, tmp_path, recipe, monkeypatch, keeping_recorded
+):
+    happened, timed = keeping_recorded(planning), planning._time
     monkeypatch.setattr(planning, "_time", lambda *given: happened.append("timed") or timed(*given))
     plan_training(recipe(), tiny_data, tmp_path / "dry")
     assert happened[0] == torch.device("cpu") and happened[-1] == "left"
