@@ -191,7 +191,7 @@ def test_caption_and_comment_of_a_jpeg_come_back_and_its_thumbnail_does_not(make
     blocks = resource(0x040C, b"a thumbnail of the old pixels") + resource(0x0404, caption)
     data = with_segment(make_file("JPEG", "RGB", comment=b"taken in the rain \xff"), 0xED, PHOTOSHOP + blocks)
     picture = read(data)
-    assert (picture.metadata.iptc, picture.metadata.comment) == (caption, b"taken in the rain \xff")
+    assert (picture.metadata.iptc, picture.metadata.comments) == (caption, (b"taken in the rain \xff",))
     written = encode(picture)
     with Image.open(io.BytesIO(written)) as image:
         assert image.info["photoshop"] == {0x0404: caption}
@@ -199,6 +199,15 @@ def test_caption_and_comment_of_a_jpeg_come_back_and_its_thumbnail_does_not(make
     assert read(encode(picture, "tiff")).metadata.iptc == caption
     for format in ("png", "webp"):  # which have no place for it
         assert read(encode(picture, format)).metadata.iptc is None
+
+
+def test_every_comment_of_a_jpeg_comes_back_in_its_order(make_file):
+    data = make_file("JPEG", "RGB", comment=b"written last")
+    for content in (b"", b"a scanner's", b"again", b"again"):
+        data = with_segment(data, 0xFE, content)
+    picture = read(data)
+    assert picture.metadata.comments == (b"again", b"again", b"a scanner's", b"written last")
+    assert read(encode(picture)).metadata.comments == picture.metadata.comments
 
 
 def tiff_with(tag: int, kind: int, content: bytes, order: str) -> bytes:
@@ -240,9 +249,9 @@ def test_the_caption_of_a_tiff_comes_back_whatever_it_is_stored_as(kind, order):
 
 def test_caption_comment_profile_and_xmp_share_a_jpeg(carrying):
     longest = bytes(65_506)
-    metadata = replace(carrying.metadata, iptc=longest, comment=b"c" * 65_533)
+    metadata = replace(carrying.metadata, iptc=longest, comments=(b"c" * 65_533, b"d" * 65_533))
     kept = read(encode(replace(carrying, metadata=metadata), "jpeg")).metadata
-    assert (kept.iptc, kept.comment, kept.icc, kept.xmp) == (longest, b"c" * 65_533, ICC, XMP)
+    assert (kept.iptc, kept.comments, kept.icc, kept.xmp) == (longest, metadata.comments, ICC, XMP)
     assert kept.exif == metadata.exif
 
 
@@ -319,7 +328,7 @@ def test_profiles_in_disguise_are_not_texts(make_file, carrying):
 
 def test_stripped_of_all_that_tells_of_people(carrying):
     texts = (PngText("Author", "me"),)
-    full = replace(carrying.metadata, iptc=CAPTION, comment=b"me", png_texts=texts)
+    full = replace(carrying.metadata, iptc=CAPTION, comments=(b"me",), png_texts=texts)
     bare = full.stripped()
-    assert (bare.exif, bare.xmp, bare.iptc, bare.comment, bare.png_texts) == (None, None, None, None, ())
+    assert (bare.exif, bare.xmp, bare.iptc, bare.comments, bare.png_texts) == (None, None, None, (), ())
     assert (bare.icc, bare.dpi) == (full.icc, full.dpi)

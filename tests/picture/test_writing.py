@@ -196,11 +196,12 @@ def test_what_a_format_cannot_hold_is_refused_not_dropped(tmp_path, picture, for
     assert list(tmp_path.iterdir()) == []
 
 
-def test_metadata_too_long_for_jpeg_is_refused_not_dropped(colour):
-    long = replace(colour, metadata=Metadata(xmp=b"x" * 70_000))
+@pytest.mark.parametrize("metadata", [Metadata(xmp=b"x" * 70_000), Metadata(comments=(b"", b"c" * 65_534))])
+def test_metadata_too_long_for_jpeg_is_refused_not_dropped(colour, metadata):
+    long = replace(colour, metadata=metadata)
     with pytest.raises(OutputError, match="another format"):
         encode(long, "jpeg")
-    assert read(encode(long, "png")).metadata.xmp == long.metadata.xmp
+    assert read(encode(long, "png")).metadata.xmp == metadata.xmp
 
 
 def test_an_unknown_format_is_refused(colour):

@@ -20,6 +20,7 @@ _IPTC: Final = 0x0404
 _LONG: Final = 4
 _RECORD: Final = b"\x1c"  # begins every IPTC record; those swapped between machines do not begin with it
 _APP13: Final = b"\xff\xed"
+_COMMENT: Final = b"\xff\xfe"
 _BLOCKS: Final = b"Photoshop 3.0\x00"
 _MAX_SEGMENT: Final = 65_533
 
@@ -65,11 +66,27 @@ def iptc_of(image: Any, kind: str) -> bytes | None:  # noqa: ANN401 - attributes
 
 
 def iptc_segment(records: bytes) -> bytes:
-    """IPTC records as a segment of a JPEG; empty where they are too long for one."""
-    if len(records) > MAX_IPTC:
+    """IPTC records as a segment of a JPEG; empty where there are none, or they are too long for one."""
+    if not 0 < len(records) <= MAX_IPTC:
         return b""
     block = b"8BIM" + struct.pack(">HHI", _IPTC, 0, len(records)) + records + b"\x00" * (len(records) % 2)
     return _APP13 + struct.pack(">H", 2 + len(_BLOCKS) + len(block)) + _BLOCKS + block
+
+
+def comments_of(image: Any) -> tuple[bytes, ...]:  # noqa: ANN401 - JPEG images only
+    """The comments of a JPEG that Pillow has opened, in their order, but for empty ones."""
+    return tuple(content for name, content in image.applist if name == "COM" and content)
+
+
+def comment_segments(comments: tuple[bytes, ...]) -> bytes:
+    """Comments as segments of a JPEG, one for each.
+
+    Raises:
+        ValueError: if one is too long for a segment, which no comment of a JPEG is.
+    """
+    if any(len(comment) > _MAX_SEGMENT for comment in comments):
+        raise ValueError(f"a JPEG's comment holds {_MAX_SEGMENT} bytes at most")
+    return b"".join(_COMMENT + struct.pack(">H", 2 + len(comment)) + comment for comment in comments)
 
 
 def png_texts_of(image: Any) -> tuple[PngText, ...]:  # noqa: ANN401 - PNG images only

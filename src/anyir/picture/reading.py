@@ -19,7 +19,7 @@ from anyir.errors import PictureError, PictureTooLarge, UnreadablePicture, Unsup
 from anyir.picture.containers import png_facts, png_turns_late, sniff, sniff_foreign, webp_facts
 from anyir.picture.heif import READ_ONLY, heif_facts, open_heif
 from anyir.picture.limits import MAX_PIXELS, MAX_TEXT_CHUNK, MAX_TEXTS, check_pixels
-from anyir.picture.notes import iptc_of, png_texts_of
+from anyir.picture.notes import comments_of, iptc_of, png_texts_of
 from anyir.picture.orientation import make_upright, turns
 from anyir.picture.pillow import PILLOW_ERRORS, on_our_terms
 from anyir.picture.pixels import (
@@ -273,7 +273,7 @@ def _to_picture(image: ImageFile, file: IO[bytes], kind: str, name: str) -> Pict
         exif=exif,
         xmp=xmp,
         iptc=iptc_of(image, kind),
-        comment=_bytes_or_none(info.get("comment")) if kind == "jpeg" else None,
+        comments=comments_of(image) if kind == "jpeg" else (),
         png_texts=png_texts_of(image) if kind == "png" else (),
         dpi=_dpi(info.get("dpi"), orientation),
         jpeg_tables=tables,

@@ -27,7 +27,7 @@ class Metadata:
             unlinked, because that shows the old pixels the old way up.
         xmp: the XMP packet, byte for byte but for its orientation, which is 1.
         iptc: the IPTC records of a JPEG or TIFF (caption, place, rights), byte for byte.
-        comment: a JPEG's comment, byte for byte.
+        comments: a JPEG's comments, byte for byte and in their order.
         png_texts: of a PNG, besides its XMP.
         dpi: dots per inch, horizontal and vertical.
         jpeg_tables: quantisation tables of the first one to three components (64 values each, row by row).
@@ -41,7 +41,7 @@ class Metadata:
     exif: bytes | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
-    comment: bytes | None = None
+    comments: tuple[bytes, ...] = ()
     png_texts: tuple[PngText, ...] = ()
     dpi: tuple[float, float] | None = None
     jpeg_tables: tuple[tuple[int, ...], ...] | None = None
@@ -51,11 +51,11 @@ class Metadata:
     tiff_compression: str | None = None
 
     def stripped(self) -> Metadata:
-        """Without EXIF, XMP, IPTC, comment and texts, which tell of place, time, camera and people.
+        """Without EXIF, XMP, IPTC, comments and texts, which tell of place, time, camera and people.
 
         All that the pixels need stays.
         """
-        return replace(self, exif=None, xmp=None, iptc=None, comment=None, png_texts=())
+        return replace(self, exif=None, xmp=None, iptc=None, comments=(), png_texts=())
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 from anyir.errors import OutputError, PictureTooLarge, ShapeMismatch, UnsupportedPicture, reason, shown
 from anyir.files import write_atomically
 from anyir.picture.limits import FORMATS, MAX_SIDE, SUFFIXES
-from anyir.picture.notes import add_png_texts, iptc_segment
+from anyir.picture.notes import add_png_texts, comment_segments, iptc_segment
 from anyir.picture.orientation import EXIF_PREFIX
 from anyir.picture.pillow import PILLOW_ERRORS, on_our_terms
 from anyir.picture.png_writing import with_samples
@@ -191,10 +191,7 @@ def _options(picture: Picture, kind: str) -> dict[str, Any]:
         options["xmp"] = metadata.xmp
     if kind == "webp":
         return options | _webp_coding(metadata)
-    if metadata.comment is not None:
-        options["comment"] = metadata.comment
-    if metadata.iptc is not None:
-        options["extra"] = iptc_segment(metadata.iptc)
+    options["extra"] = iptc_segment(metadata.iptc or b"") + comment_segments(metadata.comments)
     return options | _jpeg_coding(metadata, grey=picture.grey)
 
 
