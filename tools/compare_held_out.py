@@ -29,8 +29,8 @@ from anyir.model.checkpoint import Checkpoint, load_checkpoint
 from anyir.model.config import NetworkConfig
 from anyir.model.network import AnyIR
 from anyir.training.averaging import between
-from anyir.training.loop import on_device
 from anyir.training.memory import freed_memory_kept
+from anyir.training.objective import on_device
 from anyir.training.recipe import load_recipe
 from anyir.training.sampling import load_split
 from anyir.training.validation import Validator

@@ -67,6 +67,11 @@ def test_the_plan_is_printed_and_nothing_written(dry_run, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.toml"]
 
 
+def test_the_plan_names_the_teacher(dry_run):
+    code, out, _ = dry_run("--set", "distillation.teacher=anyir-s", "--set", "epochs=1")
+    assert code == 0 and "starts from random weights, learns from anyir-s.safetensors too\n" in out
+
+
 def test_a_budget_of_time_cuts_the_plan_short(dry_run):
     code, out, _ = dry_run("--max-minutes", "0.5", "--set", "epochs=10000000")
     assert code == 0 and "then the 0.5 minutes are over, before all 70,000,000 steps" in out

@@ -38,6 +38,25 @@ def test_a_perfect_image_has_a_finite_loss_and_gradient(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
+def test_a_teacher_is_followed_by_its_share_and_only_where_it_betters_the_image(name):
+    """Three images: the teacher betters one, spoils one, and leaves one as it was."""
+    loss = LOSSES[name]
+    (degraded, clean), (taught, _) = images(0.2, 0.2, 0.2), images(0.1, 0.4, 0.2)
+    restored = images(0.3, 0.1, 0.1)[0].requires_grad_()
+    result = batch_loss(name, 0.0, restored, clean, degraded, taught, 0.25)
+    own, teachers = loss(restored, clean).tolist(), loss(restored, taught).tolist()
+    expected = (0.75 * own[0] + 0.25 * teachers[0] + own[1] + own[2]) / 3
+    assert float(result.detach()) == pytest.approx(expected, rel=1e-5)
+    harmed = batch_loss(
+        name, 2.0, restored, clean, degraded, taught, 1.0
+    )  # harm is judged by the clean image
+    spoilt = own[0] - float(loss(degraded, clean)[0])
+    assert float(harmed.detach()) == pytest.approx((teachers[0] + 2 * spoilt + own[1] + own[2]) / 3, rel=1e-5)
+    (gradient,) = torch.autograd.grad(harmed, restored)
+    assert torch.isfinite(gradient).all() and gradient.abs().sum((1, 2, 3)).min() > 0
+
+
+@pytest.mark.parametrize("name", LOSSES)
 def test_harm_weighs_more_than_gain(name):
     """Two images, of which one comes back better than it went in and one worse, each by as much."""
     (degraded, clean), (restored, _) = images(0.2, 0.2), images(0.1, 0.4)

@@ -38,10 +38,19 @@ def test_the_plan_is_that_of_the_training(tiny_data, tmp_path, recipe, whole):
 
 
 @pytest.mark.parametrize(
-    "changes", [[], ["stages=[{until=1.0,patch=32,batch=4,accumulate=2}]"], ["optimiser.name=muon"]]
+    "changes",
+    [
+        [],
+        ["stages=[{until=1.0,patch=32,batch=4,accumulate=2}]"],
+        ["optimiser.name=muon"],
+        ["distillation={teacher='WHOLE',share=1.0}"],
+    ],
 )
-def test_the_steps_that_are_timed_are_those_of_the_loop(tiny_data, tmp_path, recipe, monkeypatch, changes):
+def test_the_steps_that_are_timed_are_those_of_the_loop(
+    tiny_data, tmp_path, recipe, whole, monkeypatch, changes
+):
     """Four of them lead to the very weights of a run of four steps."""
+    changes = [change.replace("WHOLE", str(whole.model)) for change in changes]
     four = recipe("steps=4", "stages=[{until=1.0,patch=32,batch=4}]", *changes)
     states = []
     make = planning.new_state
@@ -50,6 +59,7 @@ def test_the_steps_that_are_timed_are_those_of_the_loop(tiny_data, tmp_path, rec
     train(four, tiny_data, tmp_path / "run")
     tensors, header = read_safetensors(tmp_path / "run" / "state.safetensors")
     assert plan.state_bytes == sum(tensor.nbytes for tensor in tensors.values())
+    assert plan.teacher == ("model.safetensors" if four.distillation else None)
     (state,) = states
     assert state.step == header["step"] == 4
     network = state.network.state_dict()

@@ -17,7 +17,8 @@ def print_plan(plan: Plan) -> None:
     held_out = ", ".join(f"{name} {count}" for name, count in plan.held_out.items())
     print(f"held out for validation: {sum(plan.held_out.values())} examples{held_out and f' ({held_out})'}\n")
     start = f"starts from {plan.started_from}" if plan.started_from else "starts from random weights"
-    print(f"network   {plan.network}, {plan.parameters:,} parameters, {start}")
+    teacher = f", learns from {plan.teacher} too" if plan.teacher else ""
+    print(f"network   {plan.network}, {plan.parameters:,} parameters, {start}{teacher}")
     print(f"device    {plan.device}")
     print(f"training  {_training(plan)}\n")
     rows = [_stage(number, stage) for number, stage in enumerate(plan.stages, 1)]

@@ -23,12 +23,11 @@ from anyir.model.checkpoint import load_checkpoint
 from anyir.model.config import network_config
 from anyir.model.network import AnyIR
 from anyir.training.batch_norm import use_statistics_of_all
-from anyir.training.compiling import compiled
 from anyir.training.distributed import Processes
 from anyir.training.divergence import Losses
 from anyir.training.loader import make_loader
-from anyir.training.losses import batch_loss
 from anyir.training.memory import freed_memory_kept
+from anyir.training.objective import Objective, load_teacher, on_device
 from anyir.training.recipe import Recipe
 from anyir.training.run import About, RunFolder
 from anyir.training.sampling import load_split, make_sampler
@@ -142,7 +141,7 @@ def train(
         OutputError: there is a run in ``out``, or it cannot be written to.
         ConfigurationError: ``weights`` are of another network than the recipe's, or the processes cannot share a
             stage's batch evenly.
-        WeightsError: ``weights``, or a checkpoint in ``out``, cannot be used.
+        WeightsError: ``weights``, the recipe's teacher, or a checkpoint in ``out``, cannot be used.
         MissingExtra: TensorBoard is asked for and not installed.
         ProcessLost: another process has ended.
         FirstProcessFailed: the first process raises one of the above.
@@ -152,6 +151,7 @@ def train(
     if tensorboard:
         processes.first(require_tensorboard)
     place = choose_device(device, processes)
+    teacher = load_teacher(recipe.distillation)
     folder = RunFolder(out, recipe)
     processes.first(folder.open, resume=resume)
     training, validation = load_split(recipe, data, place)
@@ -174,8 +174,9 @@ def train(
     processes.first(folder.trim_log, after_step=state.step)
     processes.first(folder.add_sitting, recipe_name, training.rows, place, processes.count)
     pictures = {"pictures": sum(training.counts().values()), "sets": training.counts()}
-    about = About(recipe_name, pictures, device_name(place, processes), started_from)
-    forward = compiled(network, place) if recipe.compile else network
+    taught_by = None if teacher is None else teacher.about
+    about = About(recipe_name, pictures, device_name(place, processes), started_from, taught_by)
+    objective = Objective(recipe, network, teacher, place)
 
     scores: dict[str, Score] = {}
     losses, started = Losses(out, recipe, sampler, training.device), time.monotonic() - state.seconds
@@ -197,10 +198,7 @@ def train(
                 # Every n-th sample: those of a task lie together, and each part is to have some of each.
                 degraded = processes.share(batch.degraded[part :: stage.accumulate])
                 clean = processes.share(batch.clean[part :: stage.accumulate])
-                with torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-                    restored = forward(degraded.to(memory_format=torch.channels_last))
-                part_loss = batch_loss(recipe.loss, recipe.harm, restored.float(), clean, degraded)
-                part_loss = part_loss / stage.accumulate
+                part_loss = objective(degraded, clean) / stage.accumulate
                 part_loss.backward()
                 loss += part_loss.detach()
             processes.average_gradients(network)
@@ -271,11 +269,6 @@ def check_batches(recipe: Recipe, processes: int) -> None:
                 f"recipe stages.batch = {stage.batch}{part}: cannot be shared evenly by {processes} processes; make "
                 f"it a multiple of {processes * stage.accumulate}, or start fewer processes"
             )
-
-
-def on_device(network: AnyIR, device: torch.device) -> AnyIR:
-    """Channels-last memory: convolutions and channel norms are faster in it, on a CPU too."""
-    return network.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def start_from(weights: Path, network: AnyIR) -> dict[str, Any]:

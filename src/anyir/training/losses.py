@@ -31,7 +31,15 @@ LOSSES: Final[Mapping[str, Callable[[Tensor, Tensor], Tensor]]] = {"l1": l1, "ps
 """The losses that a recipe can name."""
 
 
-def batch_loss(name: str, harm: float, restored: Tensor, clean: Tensor, degraded: Tensor) -> Tensor:
+def batch_loss(
+    name: str,
+    harm: float,
+    restored: Tensor,
+    clean: Tensor,
+    degraded: Tensor,
+    taught: Tensor | None = None,
+    share: float = 0.0,
+) -> Tensor:
     """The mean over a batch, a scalar.
 
     Args:
@@ -41,8 +49,13 @@ def batch_loss(name: str, harm: float, restored: Tensor, clean: Tensor, degraded
         restored: (N, 3, H, W), as are the others.
         clean: what it should be.
         degraded: what it was made from.
+        taught: what a teacher makes of it; None without one.
+        share: of the loss that is measured against ``taught`` instead of ``clean``, 0 to 1. The teacher is not followed
+            in an image that it leaves no better than it was.
     """
-    each = LOSSES[name](restored, clean)
-    if harm:
-        each = each + harm * torch.relu(each - LOSSES[name](degraded, clean))
-    return each.mean()
+    each, before = LOSSES[name](restored, clean), LOSSES[name](degraded, clean)
+    spoilt = torch.relu(each - before)
+    if taught is not None:
+        trust = share * (LOSSES[name](taught, clean) < before)
+        each = torch.lerp(each, LOSSES[name](restored, taught), trust)
+    return (each + harm * spoilt).mean()

@@ -24,12 +24,11 @@ from anyir.files import check_folder
 from anyir.model.complexity import count_parameters
 from anyir.model.config import network_config
 from anyir.model.network import AnyIR
-from anyir.training.compiling import compiled
 from anyir.training.distributed import Processes
 from anyir.training.loader import AHEAD, Loader, make_loader, works_ahead
-from anyir.training.loop import check_batches, choose_device, device_name, on_device, set_modes, start_from
-from anyir.training.losses import batch_loss
+from anyir.training.loop import check_batches, choose_device, device_name, set_modes, start_from
 from anyir.training.memory import freed_memory_kept
+from anyir.training.objective import Objective, load_teacher, on_device
 from anyir.training.recipe import Recipe, Stage
 from anyir.training.run import MODEL_FILE, STATE_FILE, RunFolder
 from anyir.training.sampling import Sampler, load_split, make_sampler
@@ -95,6 +94,7 @@ class Plan:
         parameters: of the network.
         device: what trains, in words.
         started_from: file name of the weights that it starts from; None for random ones.
+        teacher: file name of those that it learns from too; None for none.
         steps: of the whole training, if no time ends it.
         steps_done: that a resumed run has behind it.
         epoch_samples: samples an epoch; None for a mixture.
@@ -116,6 +116,7 @@ class Plan:
     parameters: int
     device: str
     started_from: str | None
+    teacher: str | None
     steps: int
     steps_done: int
     epoch_samples: int | None
@@ -178,6 +179,7 @@ def plan_training(
     if tensorboard:
         require_tensorboard()
     place = choose_device(device, processes)
+    teacher = load_teacher(recipe.distillation)
     folder = RunFolder(out, recipe)
     folder.refuse_another(resume=resume)
     disk = check_folder(out)
@@ -197,7 +199,9 @@ def plan_training(
     steps_done, seconds_done = state.step, state.seconds
     with freed_memory_kept(place), make_loader(recipe, sampler, training.device, place) as loader:
         validation_seconds = _time_validation(validator, network, place)
-        measured = _Trial(recipe, state, sampler, loader, place, timed_steps or TIMED_STEPS).stages()
+        objective = Objective(recipe, network, teacher, place)
+        trial = _Trial(recipe, state, sampler, loader, objective, place, timed_steps or TIMED_STEPS)
+        measured = trial.stages()
     each = validation_seconds / recipe.validation.every_steps
     spans, ends_by_time = schedule(
         recipe,
@@ -235,6 +239,7 @@ def plan_training(
         parameters=count_parameters(network),
         device=device_name(place, processes),
         started_from=None if weights is None else weights.name,
+        teacher=None if teacher is None else teacher.file.name,
         steps=sampler.steps,
         steps_done=steps_done,
         epoch_samples=epoch,
@@ -334,12 +339,12 @@ class _Trial:
         state: TrainingState,
         sampler: Sampler,
         loader: Loader,
+        objective: Objective,
         place: torch.device,
         timed_steps: int,
     ) -> None:
         self._recipe, self._state, self._sampler, self._place = recipe, state, sampler, place
-        self._loader, self._timed_steps = loader, timed_steps
-        self._forward = compiled(state.network, place) if recipe.compile else state.network
+        self._loader, self._objective, self._timed_steps = loader, objective, timed_steps
 
     def stages(self) -> list[_Measured]:
         """What each stage takes.
@@ -391,10 +396,7 @@ class _Trial:
         batch = self._loader.batch(state.step, state.samples, stage)
         for part in range(stage.accumulate):
             degraded, clean = (images[part :: stage.accumulate] for images in batch)
-            with torch.autocast(self._place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-                restored = self._forward(degraded.to(memory_format=torch.channels_last))
-            loss = batch_loss(recipe.loss, recipe.harm, restored.float(), clean, degraded)
-            (loss / stage.accumulate).backward()
+            (self._objective(degraded, clean) / stage.accumulate).backward()
         if recipe.optimiser.gradient_clip:
             torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimiser.gradient_clip)
         state.take_step()

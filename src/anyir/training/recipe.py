@@ -127,6 +127,28 @@ class Validation:
 
 
 @dataclass(frozen=True)
+class Distillation:
+    """Learning from a trained network too: Hinton et al., "Distilling the Knowledge in a Neural Network" (2015).
+
+    What a scene's light was, or how thick its haze, a degraded image tells only roughly. Its clean image is one of the
+    answers that would fit, a larger network's result nearer to their mean, which is all that can be learnt: with small
+    batches that makes for far quieter gradients.
+
+    Attributes:
+        teacher: name of shipped weights, or a checkpoint's path, of any network. What is written here is stored with
+            the run and in the header of its weights.
+        share: of the loss that is measured against the teacher's results instead of the clean images, above 0, up to 1.
+    """
+
+    teacher: str
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require(bool(self.teacher), "distillation.teacher", self.teacher, "must be a name or a file")
+        _require(0 < self.share <= 1, "distillation.share", self.share, "must be above 0 and at most 1")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One training run.
 
@@ -160,6 +182,7 @@ class Recipe:
         loss: ``l1``, the mean absolute error, or ``psnr``, the mean over images of the logarithm of their RMS error,
             which counts a decibel the same on a nearly clean image as on a dark one.
         harm: how much more the loss of an image weighs where it comes back worse than it went in; 0 for none.
+        distillation: learn from another network's results too; None for none.
         average_decay: decay of the exponential moving average of weights and statistics, which is what is kept.
         precision: ``bfloat16`` runs the network in mixed precision.
         compile: compile the network with ``torch.compile``.
@@ -186,6 +209,7 @@ class Recipe:
     optimiser: Optimiser = field(default_factory=Optimiser)
     loss: Literal["l1", "psnr"] = "l1"
     harm: float = 0.0
+    distillation: Distillation | None = None
     average_decay: float = 0.999
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False

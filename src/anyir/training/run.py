@@ -40,12 +40,14 @@ class About:
         data: "pictures", how many, and "sets", set → how many.
         device: what trains, in words.
         started_from: how the weights that the run began with were trained; None for random ones.
+        teacher: "name", "file" and "sha256" of the weights that it learns from too; None for none.
     """
 
     recipe_name: str
     data: dict[str, Any]
     device: str
     started_from: dict[str, Any] | None
+    teacher: dict[str, Any] | None
 
 
 class RunFolder:
@@ -137,6 +139,8 @@ class RunFolder:
             "validation": {task: list(score) for task, score in scores.items()},
             "started_from": about.started_from,
         }
+        if about.teacher is not None:
+            training["teacher"] = about.teacher
         header = {
             "name": self.recipe.network,
             "anyir": __version__,

@@ -1,0 +1,84 @@
+"""What a step of training does with a batch: the network's results, in the recipe's precision, and their loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from anyir.files import sha256_of
+from anyir.model.checkpoint import build_network, find_checkpoint, load_checkpoint
+from anyir.model.network import AnyIR
+from anyir.training.compiling import compiled
+from anyir.training.losses import batch_loss
+from anyir.training.recipe import Distillation, Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A trained network whose results another is to give too.
+
+    Attributes:
+        network: on the CPU, in evaluation mode.
+        file: the checkpoint.
+        about: what the header of the weights says of it: name, file, and the file's SHA-256.
+    """
+
+    network: AnyIR
+    file: Path
+    about: dict[str, Any]
+
+
+def load_teacher(distillation: Distillation | None) -> Teacher | None:
+    """The teacher of a recipe; None where it has none.
+
+    Raises:
+        WeightsError: its checkpoint is not there, or cannot be used.
+    """
+    if distillation is None:
+        return None
+    file = find_checkpoint(distillation.teacher)
+    checkpoint = load_checkpoint(file)
+    name = checkpoint.header.get("name", file.stem)
+    return Teacher(
+        build_network(checkpoint), file, {"name": name, "file": file.name, "sha256": sha256_of(file)}
+    )
+
+
+class Objective:
+    """What training makes small.
+
+    Args:
+        recipe: whose loss, precision and compilation.
+        network: what is trained, where it is trained; compiled in place where the recipe says so.
+        teacher: of the recipe; moved to where the network is, and changed in no other way.
+        place: that device.
+    """
+
+    def __init__(self, recipe: Recipe, network: AnyIR, teacher: Teacher | None, place: torch.device) -> None:
+        self._recipe, self._place = recipe, place
+        self._network = compiled(network, place) if recipe.compile else network
+        self._teacher = None
+        if teacher is not None:
+            taught_by = on_device(teacher.network, place).requires_grad_(False)
+            self._teacher = compiled(taught_by, place) if recipe.compile else taught_by
+
+    def __call__(self, degraded: Tensor, clean: Tensor) -> Tensor:
+        """The loss, a scalar in float32, of (N, 3, H, W) images in [0, 1]; sides are multiples of 8."""
+        recipe = self._recipe
+        images = degraded.to(memory_format=torch.channels_last)
+        taught, share = None, 0.0
+        with torch.autocast(self._place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            restored = self._network(images).float()
+            if self._teacher is not None and recipe.distillation is not None:
+                with torch.no_grad():
+                    taught, share = self._teacher(images).float(), recipe.distillation.share
+        return batch_loss(recipe.loss, recipe.harm, restored, clean, degraded, taught, share)
+
+
+def on_device(network: AnyIR, device: torch.device) -> AnyIR:
+    """Channels-last memory: convolutions and channel norms are faster in it, on a CPU too."""
+    return network.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

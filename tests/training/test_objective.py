@@ -1,0 +1,136 @@
+"""The loss of a step, and what a teacher adds to it."""
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from anyir.errors import ConfigurationError, WeightsNotFound
+from anyir.model.checkpoint import build_network, load_checkpoint, save_checkpoint
+from anyir.training.loop import train
+from anyir.training.losses import batch_loss
+from anyir.training.objective import Objective, Teacher, load_teacher
+from anyir.training.plan import plan_training
+from anyir.training.recipe import Distillation
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def batch():
+    clean = 0.2 + 0.6 * torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    return clean - 0.15, clean
+
+
+class Halfway(nn.Module):
+    """A teacher that adds a part of what a darkened image lacks."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(0.1))
+
+    def forward(self, degraded):
+        return degraded + self.gain
+
+
+@pytest.fixture
+def student(whole):
+    return build_network(load_checkpoint(whole.model)).train()
+
+
+def test_the_loss_is_that_of_the_results_and_of_the_teachers(recipe, student, batch):
+    degraded, clean = batch
+    plain, teacher = recipe("harm=2.0"), Teacher(Halfway(), None, {})
+    taught = replace(plain, distillation=Distillation("any", 0.3))
+    student.eval()  # so that two passes give the same
+    with torch.no_grad():
+        restored = student(degraded)
+    for settings, its_teacher, expected in (
+        (plain, None, batch_loss("l1", 2.0, restored, clean, degraded)),
+        (taught, teacher, batch_loss("l1", 2.0, restored, clean, degraded, degraded + 0.1, 0.3)),
+    ):
+        loss = Objective(settings, student, its_teacher, CPU)(degraded, clean).detach()
+        assert float(loss) == pytest.approx(float(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_teacher_learns_nothing_and_the_student_does(recipe, whole, student, batch, precision):
+    teacher = load_teacher(Distillation(str(whole.model)))
+    before = {name: value.clone() for name, value in teacher.network.state_dict().items()}
+    settings = recipe(f"precision={precision}", f"distillation.teacher='{whole.model}'")
+    loss = Objective(settings, student, teacher, CPU)(*batch)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert all(value.grad is not None for value in student.parameters())
+    assert all(value.grad is None for value in teacher.network.parameters())
+    after = teacher.network.state_dict()
+    assert all(
+        torch.equal(value, after[name]) for name, value in before.items()
+    )  # BatchNorm's statistics too
+
+
+def test_with_the_whole_share_a_student_is_drawn_to_its_teacher(recipe, student, batch):
+    degraded, clean = batch
+    settings = replace(recipe(), distillation=Distillation("any", 1.0))
+    objective = Objective(settings, student, Teacher(Halfway(), None, {}), CPU)
+    optimiser = torch.optim.Adam(student.parameters(), 2e-3)
+
+    def distance():
+        with torch.no_grad():
+            return float((student(degraded) - degraded - 0.1).abs().mean())
+
+    first = distance()
+    for _ in range(60):
+        optimiser.zero_grad()
+        objective(degraded, clean).backward()
+        optimiser.step()
+    assert distance() < min(first / 2, 0.03)  # the clean images are 0.05 away from what the teacher makes
+
+
+def test_a_run_says_who_taught_it_and_ends_with_the_same_bits_when_resumed(
+    tiny_data, tmp_path, recipe, whole
+):
+    teacher = tmp_path / "teacher.safetensors"
+    checkpoint = load_checkpoint(whole.model)
+    save_checkpoint(teacher, checkpoint.state, checkpoint.network, {"name": "wise"})
+    taught = recipe(f"distillation.teacher='{teacher}'", "distillation.share=0.8")
+    outcome = train(taught, tiny_data, tmp_path / "run")
+    end = load_checkpoint(outcome.model)
+    sha256 = hashlib.sha256(teacher.read_bytes()).hexdigest()
+    expected = {"name": "wise", "file": "teacher.safetensors", "sha256": sha256}
+    assert end.header["training"]["teacher"] == expected
+    assert end.header["recipe"]["distillation"] == {"teacher": str(teacher), "share": 0.8}
+    assert (
+        "teacher" not in checkpoint.header["training"] and checkpoint.header["recipe"]["distillation"] is None
+    )
+    assert not torch.equal(end.state["embed.weight"], checkpoint.state["embed.weight"])
+
+    steps = iter(range(100))
+    train(taught, tiny_data, tmp_path / "stopped", should_stop=lambda: next(steps) == 4)
+    resumed = train(taught, tiny_data, tmp_path / "stopped", resume=True)
+    again = load_checkpoint(resumed.model)
+    assert [name for name, value in end.state.items() if not torch.equal(value, again.state[name])] == []
+
+
+def test_an_absent_teacher_is_told_before_anything_is_read_or_written(tmp_path, recipe):
+    for work in (train, plan_training):
+        with pytest.raises(WeightsNotFound, match="no checkpoint is called 'nobody'; there are: anyir"):
+            work(recipe("distillation.teacher=nobody"), tmp_path / "no data", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("distillation.share=0.5", "the key 'teacher' is missing"),
+        ("distillation={teacher='anyir',share=0.0}", "distillation.share = 0.0: must be above 0"),
+        ("distillation={teacher='anyir',share=1.5}", "distillation.share = 1.5: must be above 0"),
+        ("distillation.teacher=''", "distillation.teacher = '': must be a name"),
+        ("distillation.weights=anyir", "unknown key 'weights'"),
+    ],
+)
+def test_impossible_settings_are_named(recipe, change, words):
+    with pytest.raises(ConfigurationError, match=words):
+        recipe(change)
