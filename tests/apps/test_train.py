@@ -92,7 +92,7 @@ def test_the_shipped_weights_of_another_network_are_refused_with_the_remedy(
     code, _, err = anyir(*arguments, "--weights", "anyir-xl")
     assert code == 2 and "no checkpoint is called 'anyir-xl'" in err and "anyir-s" in err
     code, _, err = anyir(*arguments, "--weights", "mine.onnx")
-    assert code == 2 and "an ONNX file cannot be trained" in err
+    assert code == 2 and "an ONNX file holds no network to train" in err
 
 
 @pytest.mark.parametrize(

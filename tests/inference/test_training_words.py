@@ -17,7 +17,7 @@ def test_a_run_in_words():
     words = ["recipe fine", "network anyir-s", "5,562 samples", "1,356 steps", "33 minutes", "on a CPU"]
     assert run_words(LAST) == words
     taught = {**LAST, "teacher": {"name": "anyir", "file": "anyir.safetensors"}}
-    assert run_words(taught) == [*words[:-1], "taught by anyir", words[-1]]
+    assert run_words(taught) == [*words[:-1], "taught by anyir.safetensors", words[-1]]
     assert (
         run_words({"steps": 3, "teacher": "nobody"}) == run_words({"steps": 3, "teacher": {}}) == ["3 steps"]
     )

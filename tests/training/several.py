@@ -69,6 +69,7 @@ def main():
             "free": run("free", FREE),
             "frozen": run("frozen", FROZEN),
             "muon": run("muon", FROZEN, "optimiser.name=muon"),
+            "taught": run("taught", FROZEN, f"distillation.teacher='{out / 'frozen' / 'model.safetensors'}'"),
             "files": run("files", FREE, "loading=files", "workers=1"),
         }
         calls = iter(range(1, 1000))

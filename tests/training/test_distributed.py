@@ -95,9 +95,11 @@ def assert_same_bits(a, b):
         ("frozen", (FROZEN,), 1e-6),
         # Along directions in which there is hardly a gradient, an orthogonal step follows its rounding.
         ("muon", (FROZEN, "optimiser.name=muon"), 1e-4),
+        ("taught", (FROZEN, "distillation.teacher='RUNS/frozen/model.safetensors'"), 1e-6),
     ],
 )
 def test_two_processes_train_what_one_would(runs, tiny_data, tmp_path, recipe_file, name, special, tolerance):
+    special = [change.replace("RUNS", str(runs[0])) for change in special]
     changes = ("checkpoint_every_steps=5", "validation.every_steps=20", *special)
     train(load_recipe(str(recipe_file), changes), tiny_data, tmp_path / "one", device="cpu")
     one = load_checkpoint(tmp_path / "one/model.safetensors")

@@ -52,7 +52,10 @@ def test_a_teacher_is_followed_by_its_share_and_only_where_it_betters_the_image(
     )  # harm is judged by the clean image
     spoilt = own[0] - float(loss(degraded, clean)[0])
     assert float(harmed.detach()) == pytest.approx((teachers[0] + 2 * spoilt + own[1] + own[2]) / 3, rel=1e-5)
-    (gradient,) = torch.autograd.grad(harmed, restored)
+    lost = taught.clone()
+    lost[1] = float("nan")
+    assert batch_loss(name, 2.0, restored, clean, degraded, lost, 1.0) == harmed
+    (gradient,) = torch.autograd.grad(batch_loss(name, 2.0, restored, clean, degraded, lost, 1.0), restored)
     assert torch.isfinite(gradient).all() and gradient.abs().sum((1, 2, 3)).min() > 0
 
 

@@ -1,14 +1,14 @@
 """The loss of a step, and what a teacher adds to it."""
 
-import hashlib
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from anyir.errors import ConfigurationError, WeightsNotFound
-from anyir.model.checkpoint import build_network, load_checkpoint, save_checkpoint
+from anyir.errors import ConfigurationError, TrainingError, WeightsNotFound
+from anyir.model.checkpoint import build_network, digest_of, load_checkpoint, save_checkpoint
+from anyir.training.ablation import prepare_study
 from anyir.training.loop import train
 from anyir.training.losses import batch_loss
 from anyir.training.objective import Objective, Teacher, load_teacher
@@ -42,7 +42,7 @@ def student(whole):
 
 def test_the_loss_is_that_of_the_results_and_of_the_teachers(recipe, student, batch):
     degraded, clean = batch
-    plain, teacher = recipe("harm=2.0"), Teacher(Halfway(), None, {})
+    plain, teacher = recipe("harm=2.0"), Teacher(Halfway(), {})
     taught = replace(plain, distillation=Distillation("any", 0.3))
     student.eval()  # so that two passes give the same
     with torch.no_grad():
@@ -57,9 +57,9 @@ def test_the_loss_is_that_of_the_results_and_of_the_teachers(recipe, student, ba
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_teacher_learns_nothing_and_the_student_does(recipe, whole, student, batch, precision):
-    teacher = load_teacher(Distillation(str(whole.model)))
-    before = {name: value.clone() for name, value in teacher.network.state_dict().items()}
     settings = recipe(f"precision={precision}", f"distillation.teacher='{whole.model}'")
+    settings, teacher = load_teacher(settings)
+    before = {name: value.clone() for name, value in teacher.network.state_dict().items()}
     loss = Objective(settings, student, teacher, CPU)(*batch)
     loss.backward()
     assert loss.dtype == torch.float32
@@ -74,7 +74,7 @@ def test_the_teacher_learns_nothing_and_the_student_does(recipe, whole, student,
 def test_with_the_whole_share_a_student_is_drawn_to_its_teacher(recipe, student, batch):
     degraded, clean = batch
     settings = replace(recipe(), distillation=Distillation("any", 1.0))
-    objective = Objective(settings, student, Teacher(Halfway(), None, {}), CPU)
+    objective = Objective(settings, student, Teacher(Halfway(), {}), CPU)
     optimiser = torch.optim.Adam(student.parameters(), 2e-3)
 
     def distance():
@@ -89,35 +89,101 @@ def test_with_the_whole_share_a_student_is_drawn_to_its_teacher(recipe, student,
     assert distance() < min(first / 2, 0.03)  # the clean images are 0.05 away from what the teacher makes
 
 
+@pytest.fixture
+def wise(whole, tmp_path):
+    """wise(scale) → the checkpoint of a teacher: weights of a run, the first scaled so."""
+
+    def make(scale=1.0):
+        checkpoint = load_checkpoint(whole.model)
+        checkpoint.state["embed.weight"] *= scale
+        path = tmp_path / "elsewhere" / "wise.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        training = {"recipe": "long", "samples": 9, "data": {"pictures": 3}, "started_from": {"settings": {}}}
+        save_checkpoint(path, checkpoint.state, checkpoint.network, {"name": "tiny", "training": training})
+        return path
+
+    return make
+
+
+def stop_at(step):
+    steps = iter(range(1, 1000))
+    return lambda: next(steps) == step
+
+
 def test_a_run_says_who_taught_it_and_ends_with_the_same_bits_when_resumed(
-    tiny_data, tmp_path, recipe, whole
+    tiny_data, tmp_path, recipe, whole, wise
 ):
-    teacher = tmp_path / "teacher.safetensors"
-    checkpoint = load_checkpoint(whole.model)
-    save_checkpoint(teacher, checkpoint.state, checkpoint.network, {"name": "wise"})
+    teacher = wise()
     taught = recipe(f"distillation.teacher='{teacher}'", "distillation.share=0.8")
     outcome = train(taught, tiny_data, tmp_path / "run")
     end = load_checkpoint(outcome.model)
-    sha256 = hashlib.sha256(teacher.read_bytes()).hexdigest()
-    expected = {"name": "wise", "file": "teacher.safetensors", "sha256": sha256}
-    assert end.header["training"]["teacher"] == expected
-    assert end.header["recipe"]["distillation"] == {"teacher": str(teacher), "share": 0.8}
-    assert (
-        "teacher" not in checkpoint.header["training"] and checkpoint.header["recipe"]["distillation"] is None
-    )
-    assert not torch.equal(end.state["embed.weight"], checkpoint.state["embed.weight"])
+    sha256 = digest_of(load_checkpoint(teacher).state)
+    header, its_own = end.header, {"recipe": "long", "samples": 9, "data": {"pictures": 3}, "name": "tiny"}
+    assert header["training"]["teacher"] == {**its_own, "file": "wise.safetensors", "sha256": sha256}
+    stored = {"teacher": "wise.safetensors", "share": 0.8, "sha256": sha256}
+    assert header["recipe"]["distillation"] == stored  # and not where it lay
+    assert "elsewhere" not in str(header)
+    untaught = load_checkpoint(whole.model)
+    assert "teacher" not in untaught.header["training"] and untaught.header["recipe"]["distillation"] is None
+    assert not torch.equal(end.state["embed.weight"], untaught.state["embed.weight"])
 
-    steps = iter(range(100))
-    train(taught, tiny_data, tmp_path / "stopped", should_stop=lambda: next(steps) == 4)
-    resumed = train(taught, tiny_data, tmp_path / "stopped", resume=True)
+    train(taught, tiny_data, tmp_path / "stopped", should_stop=stop_at(5))
+    moved = recipe(f"distillation.teacher='{teacher.rename(tmp_path / 'moved.safetensors')}'")
+    moved = replace(moved, distillation=replace(moved.distillation, share=0.8))
+    resumed = train(moved, tiny_data, tmp_path / "stopped", resume=True)
     again = load_checkpoint(resumed.model)
     assert [name for name, value in end.state.items() if not torch.equal(value, again.state[name])] == []
+
+
+def test_a_run_goes_on_with_the_teacher_that_it_had_or_not_at_all(tiny_data, tmp_path, recipe, wise):
+    taught = recipe(f"distillation.teacher='{wise()}'")
+    train(taught, tiny_data, tmp_path / "run", should_stop=stop_at(3))
+    wise(scale=1.001)
+    for work in (train, plan_training):
+        with pytest.raises(TrainingError, match="different: distillation"):
+            work(taught, tiny_data, tmp_path / "run", resume=True)
+
+
+def test_a_teacher_that_is_not_the_one_meant_is_refused(tmp_path, recipe, wise):
+    teacher = wise()
+    settled, _ = load_teacher(recipe(f"distillation.teacher='{teacher}'"))
+    assert load_teacher(settled)[0] == settled
+    wise(scale=1.001)
+    with pytest.raises(ConfigurationError, match=r"wise\.safetensors: not the weights that the recipe means"):
+        train(settled, tmp_path / "no data", tmp_path / "run")
+
+
+@pytest.mark.filterwarnings("ignore")  # of what PyTorch itself uses, and of what it looks at
+def test_compiled_both_give_what_they_give_as_they_are(recipe, student, whole, batch, monkeypatch):
+    compile_block, compiled_forms = nn.Module.compile, []
+
+    def counting(graph, _):
+        compiled_forms.append(graph)
+        return graph
+
+    monkeypatch.setattr(nn.Module, "compile", lambda block, **o: compile_block(block, backend=counting, **o))
+    student.eval()
+    losses, forms = [], []
+    for compiled in ("false", "true"):
+        settings = recipe(f"compile={compiled}", f"distillation.teacher='{whole.model}'")
+        settings, teacher = load_teacher(settings)
+        with torch._dynamo.config.patch(recompile_limit=8):
+            objective = Objective(settings, student, teacher, CPU)
+            for _ in range(2):
+                losses.append(objective(*batch).detach())
+                forms.append(len(compiled_forms))
+    assert torch.allclose(torch.stack(losses), losses[0], rtol=1e-6)
+    assert forms == [0, 0, 8, 8]  # of four levels, the teacher's and the student's, each compiled once
 
 
 def test_an_absent_teacher_is_told_before_anything_is_read_or_written(tmp_path, recipe):
     for work in (train, plan_training):
         with pytest.raises(WeightsNotFound, match="no checkpoint is called 'nobody'; there are: anyir"):
             work(recipe("distillation.teacher=nobody"), tmp_path / "no data", tmp_path / "run")
+    with pytest.raises(WeightsNotFound, match="'nobody'"):
+        prepare_study(
+            recipe("network=anyir-s", "distillation.teacher=nobody"), tmp_path / "no data", tmp_path / "run"
+        )
     assert not (tmp_path / "run").exists()
 
 

@@ -15,8 +15,8 @@ def run_words(training: Mapping[str, Any]) -> list[str]:
     words += [f"{training[key]:,} {key}" for key in ("samples", "steps") if _is_number(training.get(key))]
     if _is_number(training.get("minutes")):
         words.append(f"{training['minutes']:.0f} minutes")
-    if "name" in (teacher := as_mapping(training.get("teacher"))):
-        words.append(f"taught by {teacher['name']}")
+    if "file" in (teacher := as_mapping(training.get("teacher"))):
+        words.append(f"taught by {teacher['file']}")
     if "device" in training:
         words.append(f"on {training['device']}")
     return words

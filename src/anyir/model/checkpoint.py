@@ -133,7 +133,7 @@ def find_checkpoint(name_or_file: str, folder: Path | None = None) -> Path:
     path = Path(name_or_file)
     if path.suffix.lower() == ".onnx":
         raise WeightsDamaged(
-            f"{path}: an ONNX file cannot be trained; name the checkpoint that it was made from"
+            f"{path}: an ONNX file holds no network to train, or to learn from; name the checkpoint it was made from"
         )
     if path.suffix.lower() == CHECKPOINT_SUFFIX or len(path.parts) > 1:
         return path
@@ -169,7 +169,7 @@ def write_safetensors_atomic(
         raise ValueError("the metadata must not hold 'digest': it is computed here")
     # A copy each: safetensors refuses tensors that share memory, as tied weights and views of one buffer do.
     own = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-    text = json.dumps({**metadata, "digest": _digest(own)}, allow_nan=False)
+    text = json.dumps({**metadata, "digest": digest_of(own)}, allow_nan=False)
     write_atomically(Path(path), format_safetensors(own, {METADATA_KEY: text}))
 
 
@@ -202,13 +202,13 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any
         raise WeightsDamaged(
             f"{path}: a safetensors file, but not one of anyir (no sound metadata under {METADATA_KEY!r})"
         ) from error
-    if digest != _digest(tensors):
+    if digest != digest_of(tensors):
         raise WeightsDamaged(f"{path}: its tensors are not the ones that were written; get the file again")
     return tensors, metadata
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes: safetensors alone would not notice an altered weight."""
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hexadecimal) over names, dtypes, shapes and bytes: safetensors alone would not see an altered weight."""
     sha256 = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name]

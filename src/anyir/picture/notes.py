@@ -74,7 +74,7 @@ def iptc_segment(records: bytes) -> bytes:
 
 
 def comments_of(image: Any) -> tuple[bytes, ...]:  # noqa: ANN401 - JPEG images only
-    """The comments of a JPEG that Pillow has opened, in their order, but for empty ones."""
+    """The comments of a JPEG that Pillow has opened, in their order, but for empty ones and those between its scans."""
     return tuple(content for name, content in image.applist if name == "COM" and content)
 
 

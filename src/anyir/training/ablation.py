@@ -29,6 +29,7 @@ from anyir.model.config import ablation_of
 from anyir.settings import from_mapping, to_mapping
 from anyir.training.distributed import Processes
 from anyir.training.loop import Progress, choose_device, train
+from anyir.training.objective import load_teacher
 from anyir.training.plan import Plan, plan_training, schedule, validations
 from anyir.training.provenance import data_summary
 from anyir.training.recipe import Recipe
@@ -154,6 +155,7 @@ def prepare_study(
         UsageError: not one step of every run fits into ``max_minutes``.
         OutputError: there is a study in ``out``, and ``resume`` is false.
         TrainingError: the study in ``out`` is another.
+        WeightsError: the recipe's teacher is not there, or cannot be used.
     """
     ablation_of(recipe.network)  # now, not after the pictures are read
     if not recipe.validation.hold_out_every:
@@ -161,6 +163,7 @@ def prepare_study(
             "recipe validation.hold_out_every = 0: the networks are compared on held-out pictures; "
             "add --set validation.hold_out_every=20"
         )
+    recipe, _ = load_teacher(recipe)
     stored = _stored(out, resume=resume)
     place = choose_device(device, Processes())
     training, validation = load_split(recipe, data, place)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from anyir.model.network import AnyIR, DegradationAdaptationBlock
 
-FORMS: Final = 64
-"""Of a block, kept compiled: one for each level and stage of a training, and again for another state of BatchNorm."""
+FORMS: Final = 128
+"""Of a block, kept compiled, for all networks of a process: one for each level and stage of a training, and again for
+another state of BatchNorm and for a teacher."""
 
 
 class PointwiseConv2d(nn.Conv2d):

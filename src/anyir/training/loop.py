@@ -137,10 +137,10 @@ def train(
         DataError: pictures are missing, smaller than the recipe's largest patch, or show what test pictures show.
         PictureError: a file is damaged, which is found before training unless ``loading`` is ``files``.
         EngineUnavailable: the device is not there.
-        TrainingError: the loss or a weight is not finite, or the run in ``out`` has another recipe.
+        TrainingError: the loss or a weight is not finite, or the run in ``out`` has another recipe or teacher.
         OutputError: there is a run in ``out``, or it cannot be written to.
         ConfigurationError: ``weights`` are of another network than the recipe's, or the processes cannot share a
-            stage's batch evenly.
+            stage's batch evenly, or the teacher is not the one that the recipe names by its SHA-256.
         WeightsError: ``weights``, the recipe's teacher, or a checkpoint in ``out``, cannot be used.
         MissingExtra: TensorBoard is asked for and not installed.
         ProcessLost: another process has ended.
@@ -151,7 +151,7 @@ def train(
     if tensorboard:
         processes.first(require_tensorboard)
     place = choose_device(device, processes)
-    teacher = load_teacher(recipe.distillation)
+    recipe, teacher = load_teacher(recipe)
     folder = RunFolder(out, recipe)
     processes.first(folder.open, resume=resume)
     training, validation = load_split(recipe, data, place)

@@ -53,9 +53,13 @@ def batch_loss(
         share: of the loss that is measured against ``taught`` instead of ``clean``, 0 to 1. The teacher is not followed
             in an image that it leaves no better than it was.
     """
-    each, before = LOSSES[name](restored, clean), LOSSES[name](degraded, clean)
-    spoilt = torch.relu(each - before)
-    if taught is not None:
-        trust = share * (LOSSES[name](taught, clean) < before)
-        each = torch.lerp(each, LOSSES[name](restored, taught), trust)
-    return (each + harm * spoilt).mean()
+    loss = LOSSES[name]
+    own = each = loss(restored, clean)
+    if harm or taught is not None:
+        before = loss(degraded, clean)
+        if taught is not None:
+            better = loss(taught, clean) < before
+            followed = torch.where(better[:, None, None, None], taught, clean)  # a result not finite is none
+            each = torch.lerp(own, loss(restored, followed), share * better)
+        each = each + harm * torch.relu(own - before)
+    return each.mean()

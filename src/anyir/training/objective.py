@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from anyir.files import sha256_of
-from anyir.model.checkpoint import build_network, find_checkpoint, load_checkpoint
+from anyir.errors import ConfigurationError
+from anyir.model.checkpoint import build_network, digest_of, find_checkpoint, load_checkpoint
 from anyir.model.network import AnyIR
 from anyir.training.compiling import compiled
 from anyir.training.losses import batch_loss
-from anyir.training.recipe import Distillation, Recipe
+from anyir.training.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,29 +22,37 @@ class Teacher:
 
     Attributes:
         network: on the CPU, in evaluation mode.
-        file: the checkpoint.
-        about: what the header of the weights says of it: name, file, and the file's SHA-256.
+        about: what the header of the other's weights says of it: name, file, SHA-256 of the weights, and the recipe,
+            samples and data of its last run.
     """
 
     network: AnyIR
-    file: Path
     about: dict[str, Any]
 
 
-def load_teacher(distillation: Distillation | None) -> Teacher | None:
-    """The teacher of a recipe; None where it has none.
+def load_teacher(recipe: Recipe) -> tuple[Recipe, Teacher | None]:
+    """The teacher of a recipe, if it has one, and the recipe with the SHA-256 of the teacher's weights.
 
     Raises:
         WeightsError: its checkpoint is not there, or cannot be used.
+        ConfigurationError: the recipe has another SHA-256 already.
     """
-    if distillation is None:
-        return None
-    file = find_checkpoint(distillation.teacher)
+    asked = recipe.distillation
+    if asked is None:
+        return recipe, None
+    file = find_checkpoint(asked.teacher)
     checkpoint = load_checkpoint(file)
-    name = checkpoint.header.get("name", file.stem)
-    return Teacher(
-        build_network(checkpoint), file, {"name": name, "file": file.name, "sha256": sha256_of(file)}
-    )
+    sha256 = digest_of(checkpoint.state)
+    if asked.sha256 not in (None, sha256):
+        raise ConfigurationError(
+            f"{file}: not the weights that the recipe means (distillation.sha256 = {asked.sha256!r}, these have "
+            f"{sha256!r}); name those as distillation.teacher"
+        )
+    training = checkpoint.header.get("training", {})
+    about = {key: training[key] for key in ("recipe", "samples", "data") if key in training}
+    about |= {"name": checkpoint.header.get("name"), "file": file.name, "sha256": sha256}
+    settled = replace(recipe, distillation=replace(asked, sha256=sha256))
+    return settled, Teacher(build_network(checkpoint), about)
 
 
 class Objective:
@@ -72,10 +79,10 @@ class Objective:
         images = degraded.to(memory_format=torch.channels_last)
         taught, share = None, 0.0
         with torch.autocast(self._place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            restored = self._network(images).float()
             if self._teacher is not None and recipe.distillation is not None:
-                with torch.no_grad():
+                with torch.no_grad():  # first: what the network keeps for its gradients is not there yet
                     taught, share = self._teacher(images).float(), recipe.distillation.share
+            restored = self._network(images).float()
         return batch_loss(recipe.loss, recipe.harm, restored, clean, degraded, taught, share)
 
 

@@ -179,7 +179,7 @@ def plan_training(
     if tensorboard:
         require_tensorboard()
     place = choose_device(device, processes)
-    teacher = load_teacher(recipe.distillation)
+    recipe, teacher = load_teacher(recipe)
     folder = RunFolder(out, recipe)
     folder.refuse_another(resume=resume)
     disk = check_folder(out)
@@ -239,7 +239,7 @@ def plan_training(
         parameters=count_parameters(network),
         device=device_name(place, processes),
         started_from=None if weights is None else weights.name,
-        teacher=None if teacher is None else teacher.file.name,
+        teacher=None if teacher is None else teacher.about["file"],
         steps=sampler.steps,
         steps_done=steps_done,
         epoch_samples=epoch,

@@ -11,13 +11,14 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from anyir.data.catalogue import Loading
 from anyir.data.mixture import check_leave_out, check_sources, check_weights, sources_of
 from anyir.errors import ConfigurationError
 from anyir.model.config import SIZE_MULTIPLE, network_config
-from anyir.settings import from_mapping
+from anyir.settings import from_mapping, to_mapping
 from anyir.training.recipe_files import FILE_KEYS, read_recipe
 
 if sys.version_info >= (3, 11):
@@ -131,17 +132,17 @@ class Distillation:
     """Learning from a trained network too: Hinton et al., "Distilling the Knowledge in a Neural Network" (2015).
 
     What a scene's light was, or how thick its haze, a degraded image tells only roughly. Its clean image is one of the
-    answers that would fit, a larger network's result nearer to their mean, which is all that can be learnt: with small
-    batches that makes for far quieter gradients.
+    answers that would fit, a larger network's result should be nearer to the middle of them, and gradients less noisy.
 
     Attributes:
-        teacher: name of shipped weights, or a checkpoint's path, of any network. What is written here is stored with
-            the run and in the header of its weights.
+        teacher: name of shipped weights, or a checkpoint's path (from the working directory), of any network.
         share: of the loss that is measured against the teacher's results instead of the clean images, above 0, up to 1.
+        sha256: of the teacher's weights; training fills it in, and refuses others where it is given.
     """
 
     teacher: str
     share: float = 0.5
+    sha256: str | None = None
 
     def __post_init__(self) -> None:
         _require(bool(self.teacher), "distillation.teacher", self.teacher, "must be a name or a file")
@@ -276,6 +277,14 @@ class Recipe:
         low = self.optimiser.final_share
         cosine = low + (1 - low) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
         return self.optimiser.learning_rate * warm * cosine
+
+
+def to_header(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain values for a file that others may get: of a teacher's path, it has the file's name."""
+    values = to_mapping(recipe)
+    if recipe.distillation is not None:
+        values["distillation"]["teacher"] = Path(recipe.distillation.teacher).name
+    return values
 
 
 def load_recipe(name_or_file: str, changes: Iterable[str] = ()) -> Recipe:

@@ -20,7 +20,7 @@ from anyir.model.config import network_config
 from anyir.settings import to_mapping
 from anyir.training import provenance
 from anyir.training.divergence import Losses
-from anyir.training.recipe import Recipe
+from anyir.training.recipe import Recipe, to_header
 from anyir.training.state import TrainingState
 from anyir.training.validation import Score
 
@@ -40,7 +40,8 @@ class About:
         data: "pictures", how many, and "sets", set → how many.
         device: what trains, in words.
         started_from: how the weights that the run began with were trained; None for random ones.
-        teacher: "name", "file" and "sha256" of the weights that it learns from too; None for none.
+        teacher: what is known of the weights that it learns from too (:class:`~anyir.training.objective.Teacher`); None
+            for none.
     """
 
     recipe_name: str
@@ -144,7 +145,7 @@ class RunFolder:
         header = {
             "name": self.recipe.network,
             "anyir": __version__,
-            "recipe": to_mapping(self.recipe),
+            "recipe": to_header(self.recipe),
             "training": training,
         }
         config = network_config(self.recipe.network)

@@ -18,7 +18,7 @@ from anyir.model.network import AnyIR
 from anyir.settings import from_mapping, to_mapping
 from anyir.training.averaging import MovingAverage
 from anyir.training.optimisers import make_optimisers, moments, parameters_of
-from anyir.training.recipe import Recipe
+from anyir.training.recipe import Recipe, to_header
 
 STATE_FORMAT: Final = 1
 _MAY_DIFFER: Final = frozenset({"workers"})
@@ -78,7 +78,7 @@ class TrainingState:
                 tensors |= {f"{moment}/{names[parameter]}": kept[moment] for moment in moments(optimiser)}
         header = {
             "state_format": STATE_FORMAT,
-            "recipe": to_mapping(recipe),
+            "recipe": to_header(recipe),
             "step": self.step,
             "samples": self.samples,
             "seconds": self.seconds,
@@ -97,7 +97,7 @@ class TrainingState:
         tensors, header = read_safetensors(path)
         if header.get("state_format") != STATE_FORMAT:
             raise WeightsDamaged(f"{path}: not a training state of this version; start a new run folder")
-        check_same_recipe(path, header["recipe"], to_mapping(recipe))
+        check_same_recipe(path, header["recipe"], to_header(recipe))
         try:
             self.network.load_state_dict(_below(tensors, "network/"))
             for name, value in _below(tensors, "average/").items():
@@ -157,6 +157,7 @@ def check_same_recipe(path: Path, stored: dict[str, Any], asked: dict[str, Any])
         ConfigurationError
     ):  # keys that the run's version of anyir did not know have their defaults
         stored = to_mapping(from_mapping(Recipe, stored, "recipe"))
+    stored, asked = _without_place(stored), _without_place(asked)
     keys = (stored.keys() | asked.keys()) - _MAY_DIFFER
     different = sorted(key for key in keys if stored.get(key) != asked.get(key))
     if different:
@@ -164,3 +165,9 @@ def check_same_recipe(path: Path, stored: dict[str, Any], asked: dict[str, Any])
             f"{path} belongs to a run with another recipe (different: {', '.join(different)}); "
             "resume with the same recipe and --set, or train into a new folder"
         )
+
+
+def _without_place(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe as it decides a run: a teacher is its weights, wherever their file lies and whatever it is called."""
+    teacher = recipe.get("distillation")
+    return recipe if teacher is None else {**recipe, "distillation": {**teacher, "teacher": None}}
