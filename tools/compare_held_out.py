@@ -9,7 +9,6 @@ too, as tools/average_weights.py makes them. Test pictures are not looked at.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
 import shlex
@@ -21,10 +20,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from anyir.errors import AnyirError, ConfigurationError, OutputError, WeightsError, reason
+from anyir.errors import AnyirError, ConfigurationError, OutputError, WeightsError
 from anyir.evaluation.held_out import Candidate, HeldOut, counted, markdown, to_json
 from anyir.evaluation.results import library_versions
-from anyir.files import write_atomically
+from anyir.files import sha256_of, write_atomically
 from anyir.model.checkpoint import Checkpoint, load_checkpoint
 from anyir.model.config import NetworkConfig
 from anyir.model.network import AnyIR
@@ -73,9 +72,8 @@ def compare(arguments: argparse.Namespace) -> None:
     recipe = load_recipe(arguments.recipe, ())
     recipe = replace(recipe, validation=replace(recipe.validation, samples=arguments.samples))
     checkpoints = [load_checkpoint(each) for each in arguments.checkpoints]
-    digests = [
-        sha256_of(each) for each in arguments.checkpoints
-    ]  # now: a training may replace its file meanwhile
+    # Now: a training may replace its file meanwhile.
+    digests = [sha256_of(each) for each in arguments.checkpoints]
     if arguments.output is not None and not arguments.output.parent.is_dir():
         raise OutputError(f"{arguments.output.parent}: no such folder; make it, or name another with -o")
     _, pictures = load_split(recipe, arguments.data, CPU)
@@ -117,18 +115,6 @@ def measured(validator: Validator, weights: Iterable[tuple[str, NetworkConfig, S
         gain, harmed = study.mean_gain(candidate), study.harmed(candidate)
         sys.stderr.write(f"{name}: mean gain {gain:.3f} dB, {harmed} harmed\n")
     return study
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file's bytes.
-
-    Raises:
-        WeightsError: it cannot be read any more.
-    """
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {reason(error)}") from error
 
 
 def states(

@@ -14,7 +14,6 @@ backward, compiled. Writes depthwise.json and depthwise.md.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import shlex
 import statistics
@@ -344,7 +343,7 @@ def _candidates(
 def _block_milliseconds(batch: int, change: Callable[[nn.Module], None]) -> float:
     """Of a block of the first level, in mixed precision."""
     torch.manual_seed(0)
-    network = copy.deepcopy(AnyIR(network_config("anyir"))).cuda()
+    network = AnyIR(network_config("anyir")).cuda()
     block = next(each for each in network.modules() if isinstance(each, DegradationAdaptationBlock))
     block = block.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     change(block)

@@ -70,6 +70,17 @@ def recipe(tmp_path):
 
 
 @pytest.fixture
+def stop_after():
+    """stop_after(steps) → what to give as ``should_stop``."""
+
+    def make(steps):
+        seen = iter(range(1, 1000))
+        return lambda: next(seen) >= steps
+
+    return make
+
+
+@pytest.fixture
 def keeping_recorded(monkeypatch):
     """keeping_recorded(module) → a list that gets the device where its freed memory begins to be kept, and "left"."""
 

@@ -38,11 +38,6 @@ def shared(recipe):
     return lambda *changes: recipe(*three, *changes)
 
 
-def stop_after(steps):
-    seen = iter(range(1, 1000))
-    return lambda: next(seen) >= steps
-
-
 def weights(out, name):
     return load_checkpoint(out / "runs" / name / "model.safetensors").state
 
@@ -114,7 +109,9 @@ def test_the_initial_weights_differ_with_the_seed_alone_where_the_networks_have_
         assert not torch.allclose(last[f"{first}-seed0"], last[f"{first}-seed1"], atol=1e-3)
 
 
-def test_a_study_that_was_stopped_goes_on_and_ends_as_one_that_was_not(tiny_data, tmp_path, shared):
+def test_a_study_that_was_stopped_goes_on_and_ends_as_one_that_was_not(
+    tiny_data, tmp_path, shared, stop_after
+):
     settings = shared()
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     study = prepare_study(settings, tiny_data, whole, seeds=1)

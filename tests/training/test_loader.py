@@ -34,11 +34,6 @@ CPU = torch.device("cpu")
 FIRST, SECOND = Stage(0.5, 32, 4), Stage(1.0, 40, 2)
 
 
-def stop_after(steps):
-    seen = iter(range(1, 1000))
-    return lambda: next(seen) >= steps
-
-
 def state(run):
     return read_safetensors(run / "state.safetensors")[0]
 
@@ -72,7 +67,7 @@ def test_training_ends_with_the_same_bits_wherever_pictures_are(tiny_data, tmp_p
 
 @pytest.mark.parametrize("stop", [5, 9])
 def test_a_resumed_run_goes_on_exactly_also_in_its_second_stage_and_with_other_workers(
-    tiny_data, tmp_path, recipe, whole, stop
+    tiny_data, tmp_path, recipe, whole, stop, stop_after
 ):
     part = train(recipe(*FILES), tiny_data, tmp_path / "files", should_stop=stop_after(stop))
     assert part.step == stop and not multiprocessing.active_children()
@@ -80,7 +75,7 @@ def test_a_resumed_run_goes_on_exactly_also_in_its_second_stage_and_with_other_w
     assert_same_bits(whole.model.parent, tmp_path / "files")
 
 
-def test_loading_may_not_change_when_a_run_is_resumed(tiny_data, tmp_path, recipe):
+def test_loading_may_not_change_when_a_run_is_resumed(tiny_data, tmp_path, recipe, stop_after):
     """On a GPU the batches would be others."""
     train(recipe(), tiny_data, tmp_path / "run", should_stop=stop_after(2))
     with pytest.raises(TrainingError, match=r"different: loading\)"):

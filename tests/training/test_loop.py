@@ -23,11 +23,6 @@ from anyir.training.recipe import Stage
 from anyir.training.state import step_seed
 
 
-def stop_after(steps):
-    seen = iter(range(1, 1000))
-    return lambda: next(seen) >= steps
-
-
 def tensors(run):
     return read_safetensors(run / "state.safetensors")[0]
 
@@ -43,7 +38,7 @@ def assert_same_run(a, b):
 
 @pytest.mark.parametrize("stop", [1, 5, 6, 9])
 def test_a_resumed_run_ends_with_the_same_bits_as_one_that_never_stopped(
-    tiny_data, tmp_path, recipe, whole, stop
+    tiny_data, tmp_path, recipe, whole, stop, stop_after
 ):
     """Also when stopped in the second stage (step 9), where BatchNorm is frozen, and before any checkpoint was due."""
     part = train(recipe(), tiny_data, tmp_path / "parts", should_stop=stop_after(stop))
@@ -61,7 +56,9 @@ def test_freed_memory_is_kept_while_it_trains_and_no_longer(tiny_data, tmp_path,
 
 
 @pytest.mark.parametrize("stop", [1, 9])
-def test_a_run_with_muon_ends_with_the_same_bits_when_it_is_resumed(tiny_data, tmp_path, recipe, whole, stop):
+def test_a_run_with_muon_ends_with_the_same_bits_when_it_is_resumed(
+    tiny_data, tmp_path, recipe, whole, stop, stop_after
+):
     muon = recipe("optimiser.name=muon")
     train(muon, tiny_data, tmp_path / "whole")
     train(muon, tiny_data, tmp_path / "parts", should_stop=stop_after(stop))
@@ -75,7 +72,7 @@ def test_a_run_with_muon_ends_with_the_same_bits_when_it_is_resumed(tiny_data, t
 
 @pytest.mark.filterwarnings("ignore")  # of what PyTorch itself uses, and of what it looks at
 def test_a_compiled_run_can_be_resumed_and_ends_as_one_that_was_not_compiled(
-    tiny_data, tmp_path, recipe, whole, monkeypatch
+    tiny_data, tmp_path, recipe, whole, monkeypatch, stop_after
 ):
     """Compiling must leave no trace in names, modes or statistics."""
     compile_block = nn.Module.compile
@@ -117,7 +114,7 @@ def test_the_loss_falls(tiny_data, tmp_path, recipe):
     assert restored > degraded + 1
 
 
-def test_the_log_is_that_of_one_run_after_a_resume(tiny_data, tmp_path, recipe):
+def test_the_log_is_that_of_one_run_after_a_resume(tiny_data, tmp_path, recipe, stop_after):
     """Steps after the last checkpoint are trained again: their old lines must go."""
     slow = recipe("steps=40", "checkpoint_every_steps=15", "validation.every_steps=40")
     run = tmp_path / "run"
@@ -139,7 +136,7 @@ def test_the_weights_say_what_they_are(whole):
     assert set(training["validation"]) == {"noise50", "lowlight", "clean"}
 
 
-def test_a_run_can_start_from_other_weights_and_says_so(tiny_data, tmp_path, recipe, whole):
+def test_a_run_can_start_from_other_weights_and_says_so(tiny_data, tmp_path, recipe, whole, stop_after):
     first = whole.model
     gentle = recipe("optimiser.learning_rate=1e-12", "seed=9", "optimiser.weight_decay=0.0")
     train(gentle, tiny_data, tmp_path / "second", weights=first)
@@ -180,7 +177,7 @@ def test_a_time_budget_ends_the_run_and_its_schedule(tiny_data, tmp_path, recipe
     assert rates == pytest.approx(expected, rel=1e-3)
 
 
-def test_a_resumed_run_keeps_its_time_budget(tiny_data, tmp_path, recipe, eighths):
+def test_a_resumed_run_keeps_its_time_budget(tiny_data, tmp_path, recipe, eighths, stop_after):
     long = recipe("steps=1000000", "validation.every_steps=1000000")
     first = train(long, tiny_data, tmp_path / "run", max_minutes=0.03125, should_stop=stop_after(3))
     rest = train(long, tiny_data, tmp_path / "run", resume=True)
@@ -188,7 +185,9 @@ def test_a_resumed_run_keeps_its_time_budget(tiny_data, tmp_path, recipe, eighth
     assert rest.finished and (rest.step, rest.seconds) == (15, 1.875)
 
 
-def test_a_run_folder_is_not_overwritten_nor_resumed_with_another_recipe(tiny_data, tmp_path, recipe):
+def test_a_run_folder_is_not_overwritten_nor_resumed_with_another_recipe(
+    tiny_data, tmp_path, recipe, stop_after
+):
     train(recipe(), tiny_data, tmp_path / "run", should_stop=stop_after(2))
     with pytest.raises(OutputError, match="--resume"):
         train(recipe(), tiny_data, tmp_path / "run")
@@ -196,7 +195,7 @@ def test_a_run_folder_is_not_overwritten_nor_resumed_with_another_recipe(tiny_da
         train(recipe("seed=5"), tiny_data, tmp_path / "run", resume=True)
 
 
-def test_a_damaged_state_is_refused(tiny_data, tmp_path, recipe):
+def test_a_damaged_state_is_refused(tiny_data, tmp_path, recipe, stop_after):
     run = tmp_path / "run"
     train(recipe(), tiny_data, run, should_stop=stop_after(2))
     content = (run / "state.safetensors").read_bytes()
@@ -208,7 +207,7 @@ def test_a_damaged_state_is_refused(tiny_data, tmp_path, recipe):
 @pytest.mark.skipif(sys.platform == "win32", reason="limits on the size of files")
 @pytest.mark.parametrize("fails", ["model", "state", "log"])
 def test_a_full_disk_ends_training_in_one_line_and_leaves_what_can_be_resumed(
-    tiny_data, tmp_path, recipe, whole, fails
+    tiny_data, tmp_path, recipe, whole, fails, stop_after
 ):
     """A limit on the size of files breaks a write off half way, as a full disk does."""
     import resource
@@ -248,13 +247,15 @@ def test_a_full_disk_ends_training_in_one_line_and_leaves_what_can_be_resumed(
     assert_same_run(whole.model.parent, run)
 
 
-def test_a_patch_too_large_for_the_pictures_is_refused_before_training(tiny_data, tmp_path, recipe):
+def test_a_patch_too_large_for_the_pictures_is_refused_before_training(
+    tiny_data, tmp_path, recipe, stop_after
+):
     stages = "stages=[{until=0.5, patch=32, batch=2}, {until=1, patch=128, batch=2}]"
     with pytest.raises(DataError, match="patches of 128"):
         train(recipe(stages), tiny_data, tmp_path / "run", should_stop=stop_after(1))
 
 
-def test_frozen_batch_norm_keeps_its_statistics(tiny_data, tmp_path, recipe):
+def test_frozen_batch_norm_keeps_its_statistics(tiny_data, tmp_path, recipe, stop_after):
     first = train(recipe(), tiny_data, tmp_path / "run", should_stop=stop_after(6))
     before = tensors(tmp_path / "run")
     train(recipe(), tiny_data, tmp_path / "run", resume=True)
@@ -280,7 +281,7 @@ def test_a_batch_in_parts_trains_what_the_whole_batch_does(tiny_data, tmp_path, 
     assert distance["true"] < 1e-6 < 1e-4 < distance["false"]
 
 
-def test_a_run_of_a_version_that_knew_fewer_settings_can_be_resumed(tiny_data, tmp_path, recipe):
+def test_a_run_of_a_version_that_knew_fewer_settings_can_be_resumed(tiny_data, tmp_path, recipe, stop_after):
     run = tmp_path / "run"
     train(recipe(), tiny_data, run, should_stop=stop_after(2))
     state, header = read_safetensors(run / "state.safetensors")

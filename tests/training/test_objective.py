@@ -105,13 +105,8 @@ def wise(whole, tmp_path):
     return make
 
 
-def stop_at(step):
-    steps = iter(range(1, 1000))
-    return lambda: next(steps) == step
-
-
 def test_a_run_says_who_taught_it_and_ends_with_the_same_bits_when_resumed(
-    tiny_data, tmp_path, recipe, whole, wise
+    tiny_data, tmp_path, recipe, whole, wise, stop_after
 ):
     teacher = wise()
     taught = recipe(f"distillation.teacher='{teacher}'", "distillation.share=0.8")
@@ -127,7 +122,7 @@ def test_a_run_says_who_taught_it_and_ends_with_the_same_bits_when_resumed(
     assert "teacher" not in untaught.header["training"] and untaught.header["recipe"]["distillation"] is None
     assert not torch.equal(end.state["embed.weight"], untaught.state["embed.weight"])
 
-    train(taught, tiny_data, tmp_path / "stopped", should_stop=stop_at(5))
+    train(taught, tiny_data, tmp_path / "stopped", should_stop=stop_after(5))
     moved = recipe(f"distillation.teacher='{teacher.rename(tmp_path / 'moved.safetensors')}'")
     moved = replace(moved, distillation=replace(moved.distillation, share=0.8))
     resumed = train(moved, tiny_data, tmp_path / "stopped", resume=True)
@@ -135,9 +130,11 @@ def test_a_run_says_who_taught_it_and_ends_with_the_same_bits_when_resumed(
     assert [name for name, value in end.state.items() if not torch.equal(value, again.state[name])] == []
 
 
-def test_a_run_goes_on_with_the_teacher_that_it_had_or_not_at_all(tiny_data, tmp_path, recipe, wise):
+def test_a_run_goes_on_with_the_teacher_that_it_had_or_not_at_all(
+    tiny_data, tmp_path, recipe, wise, stop_after
+):
     taught = recipe(f"distillation.teacher='{wise()}'")
-    train(taught, tiny_data, tmp_path / "run", should_stop=stop_at(3))
+    train(taught, tiny_data, tmp_path / "run", should_stop=stop_after(3))
     wise(scale=1.001)
     for work in (train, plan_training):
         with pytest.raises(TrainingError, match="different: distillation"):

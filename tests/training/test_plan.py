@@ -84,9 +84,10 @@ def test_nothing_is_written(tiny_data, tmp_path, recipe):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_resumed_run_is_planned_from_where_it_stopped_and_left_as_it_was(tiny_data, tmp_path, recipe):
-    seen = iter(range(1, 100))
-    train(recipe(), tiny_data, tmp_path / "run", should_stop=lambda: next(seen) >= 8)
+def test_a_resumed_run_is_planned_from_where_it_stopped_and_left_as_it_was(
+    tiny_data, tmp_path, recipe, stop_after
+):
+    train(recipe(), tiny_data, tmp_path / "run", should_stop=stop_after(8))
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "run").iterdir()}
     plan = plan_training(recipe(), tiny_data, tmp_path / "run", resume=True)
     assert (plan.steps_done, plan.steps_left, plan.validations) == (8, 4, 1)

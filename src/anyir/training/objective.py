@@ -68,8 +68,9 @@ class Objective:
     def __init__(self, recipe: Recipe, network: AnyIR, teacher: Teacher | None, place: torch.device) -> None:
         self._recipe, self._place = recipe, place
         self._network = compiled(network, place) if recipe.compile else network
-        self._teacher = None
-        if teacher is not None:
+        self._teacher, self._share = None, 0.0
+        if teacher is not None and recipe.distillation is not None:
+            self._share = recipe.distillation.share
             taught_by = on_device(teacher.network, place).requires_grad_(False)
             self._teacher = compiled(taught_by, place) if recipe.compile else taught_by
 
@@ -77,13 +78,13 @@ class Objective:
         """The loss, a scalar in float32, of (N, 3, H, W) images in [0, 1]; sides are multiples of 8."""
         recipe = self._recipe
         images = degraded.to(memory_format=torch.channels_last)
-        taught, share = None, 0.0
+        taught = None
         with torch.autocast(self._place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            if self._teacher is not None and recipe.distillation is not None:
+            if self._teacher is not None:
                 with torch.no_grad():  # first: what the network keeps for its gradients is not there yet
-                    taught, share = self._teacher(images).float(), recipe.distillation.share
+                    taught = self._teacher(images).float()
             restored = self._network(images).float()
-        return batch_loss(recipe.loss, recipe.harm, restored, clean, degraded, taught, share)
+        return batch_loss(recipe.loss, recipe.harm, restored, clean, degraded, taught, self._share)
 
 
 def on_device(network: AnyIR, device: torch.device) -> AnyIR:
