@@ -25,6 +25,7 @@ from anyir.model.network import AnyIR
 from anyir.training.batch_norm import use_statistics_of_all
 from anyir.training.distributed import Processes
 from anyir.training.divergence import Losses
+from anyir.training.gradients import Gradients
 from anyir.training.loader import make_loader
 from anyir.training.memory import freed_memory_kept
 from anyir.training.objective import Objective, load_teacher, on_device
@@ -177,6 +178,7 @@ def train(
     taught_by = None if teacher is None else teacher.about
     about = About(recipe_name, pictures, device_name(place, processes), started_from, taught_by)
     objective = Objective(recipe, network, teacher, place)
+    gradients = Gradients(objective, network, place, graphs=recipe.cuda_graphs)
 
     scores: dict[str, Score] = {}
     losses, started = Losses(out, recipe, sampler, training.device), time.monotonic() - state.seconds
@@ -198,9 +200,7 @@ def train(
                 # Every n-th sample: those of a task lie together, and each part is to have some of each.
                 degraded = processes.share(batch.degraded[part :: stage.accumulate])
                 clean = processes.share(batch.clean[part :: stage.accumulate])
-                part_loss = objective(degraded, clean) / stage.accumulate
-                part_loss.backward()
-                loss += part_loss.detach()
+                loss += gradients(degraded, clean, parts=stage.accumulate)
             processes.average_gradients(network)
             if recipe.optimiser.gradient_clip:
                 torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimiser.gradient_clip)

@@ -64,14 +64,16 @@ class Muon(Optimizer):
     def _step(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         momenta = [self.state[parameter]["momentum"] for parameter in parameters]
-        for momentum, gradient in zip(momenta, gradients, strict=True):
-            momentum.lerp_(gradient, 1 - group["momentum"])
-        ahead = [g.lerp(m, group["momentum"]) for g, m in zip(gradients, momenta, strict=True)]
+        # Over lists: a call for each would be a thousand a step, for which an accelerator waits.
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+        ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         matrices = torch.stack([each.flatten(1) for each in ahead])
         steps = orthogonalised(matrices) * (_RMS * max(matrices.shape[1:]) ** 0.5)
-        for parameter, step in zip(parameters, steps, strict=True):
-            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            parameter.sub_(step.view(parameter.shape).to(parameter.dtype), alpha=group["lr"])
+        shaped = [
+            step.view(parameter.shape) for parameter, step in zip(parameters, steps.float(), strict=True)
+        ]
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+        torch._foreach_add_(parameters, shaped, alpha=-group["lr"])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from anyir.model.complexity import count_parameters
 from anyir.model.config import network_config
 from anyir.model.network import AnyIR
 from anyir.training.distributed import Processes
+from anyir.training.gradients import Gradients
 from anyir.training.loader import AHEAD, Loader, make_loader, works_ahead
 from anyir.training.loop import check_batches, choose_device, device_name, set_modes, start_from
 from anyir.training.memory import freed_memory_kept
@@ -200,7 +201,8 @@ def plan_training(
     with freed_memory_kept(place), make_loader(recipe, sampler, training.device, place) as loader:
         validation_seconds = _time_validation(validator, network, place)
         objective = Objective(recipe, network, teacher, place)
-        trial = _Trial(recipe, state, sampler, loader, objective, place, timed_steps or TIMED_STEPS)
+        gradients = Gradients(objective, network, place, graphs=recipe.cuda_graphs)
+        trial = _Trial(recipe, state, sampler, loader, gradients, place, timed_steps or TIMED_STEPS)
         measured = trial.stages()
     each = validation_seconds / recipe.validation.every_steps
     spans, ends_by_time = schedule(
@@ -339,12 +341,12 @@ class _Trial:
         state: TrainingState,
         sampler: Sampler,
         loader: Loader,
-        objective: Objective,
+        gradients: Gradients,
         place: torch.device,
         timed_steps: int,
     ) -> None:
         self._recipe, self._state, self._sampler, self._place = recipe, state, sampler, place
-        self._loader, self._objective, self._timed_steps = loader, objective, timed_steps
+        self._loader, self._gradients, self._timed_steps = loader, gradients, timed_steps
 
     def stages(self) -> list[_Measured]:
         """What each stage takes.
@@ -367,7 +369,8 @@ class _Trial:
         cuda = self._place.type == "cuda"
         if cuda:
             torch.cuda.reset_peak_memory_stats(self._place)
-        self._step(stage)
+        for _ in range(self._gradients.unsteady):
+            self._step(stage)
         timed = _time(lambda: self._step(stage), self._place, self._timed_steps, 0.0, PATIENCE)
         made = self._data_alone(stage)
         gpu_bytes = torch.cuda.max_memory_allocated(self._place) if cuda else None
@@ -396,7 +399,7 @@ class _Trial:
         batch = self._loader.batch(state.step, state.samples, stage)
         for part in range(stage.accumulate):
             degraded, clean = (images[part :: stage.accumulate] for images in batch)
-            (self._objective(degraded, clean) / stage.accumulate).backward()
+            self._gradients(degraded, clean, parts=stage.accumulate)
         if recipe.optimiser.gradient_clip:
             torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimiser.gradient_clip)
         state.take_step()

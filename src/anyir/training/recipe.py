@@ -187,6 +187,8 @@ class Recipe:
         average_decay: decay of the exponential moving average of weights and statistics, which is what is kept.
         precision: ``bfloat16`` runs the network in mixed precision.
         compile: compile the network with ``torch.compile``.
+        cuda_graphs: on CUDA, replay the kernels of a step up to its gradients as one graph
+            (:mod:`anyir.training.gradients`).
         validation: validation.
         checkpoint_every_steps: steps between two checkpoints.
         seed: of the initial weights and all batches.
@@ -214,6 +216,7 @@ class Recipe:
     average_decay: float = 0.999
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
+    cuda_graphs: bool = False
     validation: Validation = field(default_factory=Validation)
     checkpoint_every_steps: int = 500
     seed: int = 0

@@ -1,0 +1,106 @@
+"""A step up to its gradients: as it is, and replayed as a CUDA graph."""
+
+import copy
+
+import pytest
+import torch
+
+from anyir.model.config import NetworkConfig
+from anyir.model.network import AnyIR
+from anyir.training.gradients import EAGER, Gradients
+from anyir.training.loop import set_modes
+from anyir.training.losses import batch_loss
+
+CPU = torch.device("cpu")
+TINY = NetworkConfig(width=4, blocks=(1, 1, 1, 1), heads=(1, 1, 2, 2), refinement_blocks=1)
+
+
+def loss_of(network):
+    return lambda degraded, clean: batch_loss("psnr", 1.0, network(degraded), clean, degraded)
+
+
+def batches(count, side=16, device="cpu"):
+    generator = torch.Generator().manual_seed(5)
+    for _ in range(count):
+        clean = torch.rand(2, 3, side, side, generator=generator).to(device)
+        yield (clean - 0.1).clamp(0, 1), clean
+
+
+def gradients_of(network):
+    return {name: each.grad.clone() for name, each in network.named_parameters() if each.grad is not None}
+
+
+def test_parts_of_a_batch_add_up_to_the_gradients_of_the_whole():
+    torch.manual_seed(0)
+    network = AnyIR(TINY).eval()
+    degraded, clean = next(batches(1))
+    found = Gradients(loss_of(network), network, CPU, graphs=True)  # no graphs on a CPU
+    assert found.unsteady == 1
+    whole = found(degraded, clean)
+    assert whole.shape == ()
+    assert not whole.requires_grad
+    expected = gradients_of(network)
+    network.zero_grad()
+    halves = [found(degraded[part::2], clean[part::2], parts=2) for part in range(2)]
+    assert float(sum(halves)) == pytest.approx(float(whole), rel=1e-5)
+    torch.testing.assert_close(gradients_of(network), expected, rtol=1e-3, atol=1e-6)
+
+
+class Recording:
+    """In the place of a CUDA graph: runs once more what was captured, into the memory that it was captured with."""
+
+    made = 0
+
+    def __init__(self, owner, degraded, clean):
+        Recording.made += 1
+        self.owner, self.degraded, self.clean = owner, degraded.clone(), clean.clone()
+
+    def replay(self, degraded, clean):
+        self.owner._network.zero_grad()
+        return self.owner._run(degraded, clean, 1)
+
+
+def test_a_kind_of_batch_is_captured_once_after_some_that_are_not(monkeypatch):
+    torch.manual_seed(0)
+    network = AnyIR(TINY)
+    found = Gradients(loss_of(network), network, CPU, graphs=True)
+    found._graphs = True
+    monkeypatch.setattr(Gradients, "_captured", lambda *each: Recording(*each))
+    monkeypatch.setattr(Recording, "made", 0)
+    assert found.unsteady == EAGER + 1
+
+    def made_after(*arguments, parts=1):
+        found(*arguments, parts=parts)
+        return Recording.made
+
+    assert [made_after(*each) for each in batches(EAGER + 3)] == [0] * EAGER + [1] * 3
+    assert made_after(*next(batches(1)), parts=2) == 1  # parts add up: no graph, which writes anew
+    larger = [made_after(*each) for each in batches(EAGER + 1, side=24)]
+    assert larger == [1] * EAGER + [2]
+    set_modes(network, freeze_batch_norm=True)
+    frozen = [made_after(*each) for each in batches(EAGER + 2, side=24)]
+    assert frozen == [2] * EAGER + [3, 3]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_graph_gives_the_loss_and_the_gradients_of_every_batch(frozen):
+    torch.manual_seed(0)
+    network = AnyIR(TINY).cuda()
+    set_modes(network, freeze_batch_norm=frozen)
+    twin = copy.deepcopy(network)
+    place = torch.device("cuda", torch.cuda.current_device())
+    replayed = Gradients(loss_of(network), network, place, graphs=True)
+    plain = Gradients(loss_of(twin), twin, place, graphs=False)
+    losses = []
+    for degraded, clean in batches(EAGER + 4, device=place):
+        loss = replayed(degraded, clean)
+        torch.testing.assert_close(loss, plain(degraded, clean), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(gradients_of(network), gradients_of(twin), rtol=1e-2, atol=1e-5)
+        losses.append(loss)
+        for each in (network, twin):
+            with torch.no_grad():
+                for parameter in each.parameters():
+                    parameter.sub_(1e-3 * parameter.grad)
+            each.zero_grad()
+    assert len({float(loss) for loss in losses}) == len(losses)  # each is its own, not the graph's memory
