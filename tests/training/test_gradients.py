@@ -5,10 +5,11 @@ import copy
 import pytest
 import torch
 
+from anyir.model.checkpoint import load_checkpoint
 from anyir.model.config import NetworkConfig
 from anyir.model.network import AnyIR
 from anyir.training.gradients import EAGER, Gradients
-from anyir.training.loop import set_modes
+from anyir.training.loop import set_modes, train
 from anyir.training.losses import batch_loss
 
 CPU = torch.device("cpu")
@@ -74,12 +75,13 @@ def test_a_kind_of_batch_is_captured_once_after_some_that_are_not(monkeypatch):
         return Recording.made
 
     assert [made_after(*each) for each in batches(EAGER + 3)] == [0] * EAGER + [1] * 3
-    assert made_after(*next(batches(1)), parts=2) == 1  # parts add up: no graph, which writes anew
+    assert made_after(*next(batches(1)), parts=2) == 1  # parts add up: no graph, and none kept beside them
+    assert [made_after(*each) for each in batches(EAGER + 1)] == [1] * EAGER + [2]
     larger = [made_after(*each) for each in batches(EAGER + 1, side=24)]
-    assert larger == [1] * EAGER + [2]
+    assert larger == [2] * EAGER + [3]
     set_modes(network, freeze_batch_norm=True)
     frozen = [made_after(*each) for each in batches(EAGER + 2, side=24)]
-    assert frozen == [2] * EAGER + [3, 3]
+    assert frozen == [3] * EAGER + [4, 4]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -103,4 +105,25 @@ def test_a_graph_gives_the_loss_and_the_gradients_of_every_batch(frozen):
                 for parameter in each.parameters():
                     parameter.sub_(1e-3 * parameter.grad)
             each.zero_grad()
+    torch.testing.assert_close(
+        network.state_dict(), twin.state_dict(), rtol=1e-3, atol=1e-5
+    )  # statistics too
     assert len({float(loss) for loss in losses}) == len(losses)  # each is its own, not the graph's memory
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.filterwarnings("ignore")  # of what PyTorch itself uses, and of what it looks at
+def test_training_with_graphs_leads_where_training_without_them_leads(tiny_data, tmp_path, recipe, whole):
+    """As accelerators train: compiled, in mixed precision, with a teacher, from loader to checkpoint, in two stages."""
+    ends = {}
+    for graphs in ("false", "true"):
+        settings = recipe(
+            *("steps=24", "compile=true", "precision=bfloat16", "optimiser.name=muon", "loading=host"),
+            *(f"distillation.teacher='{whole.model}'", f"cuda_graphs={graphs}"),
+        )
+        outcome = train(settings, tiny_data, tmp_path / graphs, device="cuda", weights=whole.model)
+        ends[graphs] = load_checkpoint(outcome.model).state
+    start = load_checkpoint(whole.model).state
+    moved = sum(float((ends["false"][name] - start[name]).square().sum()) for name in start)
+    apart = sum(float((ends["false"][name] - ends["true"][name]).square().sum()) for name in start)
+    assert apart**0.5 < 0.1 * moved**0.5

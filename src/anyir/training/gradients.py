@@ -49,13 +49,16 @@ class Gradients:
         return EAGER + 1 if self._graphs else 1
 
     def __call__(self, degraded: Tensor, clean: Tensor, *, parts: int = 1) -> Tensor:
-        """The loss, a scalar without a gradient; parameters that have a gradient already get theirs added to it.
+        """The loss, a scalar without a gradient.
 
         Args:
             degraded: (N, 3, H, W), in [0, 1].
             clean: likewise.
-            parts: of a batch, this being one: its loss counts as much less, and is no graph where there are several.
+            parts: of a batch, this being one: its loss counts as much less, and its gradients are added to those that
+                are there. Several make no graph. One alone expects no gradients: a graph writes its own over them.
         """
+        if parts > 1:
+            self._kind, self._graph = None, None  # its memory may be what there are parts for
         if parts > 1 or not self._graphs:
             return self._run(degraded, clean, parts)
         kind = (degraded.shape, tuple(module.training for module in self._network.modules()))
@@ -69,14 +72,14 @@ class Gradients:
         return self._graph.replay(degraded, clean)
 
     def _run(self, degraded: Tensor, clean: Tensor, parts: int) -> Tensor:
+        """Keeps nothing of the pass alive: what a pass outside a graph leaves must not be met in the capture."""
         loss = self._objective(degraded, clean) / parts
         loss.backward()
         return loss.detach()
 
     def _captured(self, degraded: Tensor, clean: Tensor) -> _Graph:
-        """Of batches like this one. It writes the gradients where it wrote them first, whatever is there."""
-        self._network.zero_grad(set_to_none=True)
-        torch.cuda.synchronize(degraded.device)
+        """Of batches like this one. Nothing is computed yet: the graph is, at every replay, this batch's included."""
+        self._network.zero_grad(set_to_none=True)  # what is there would be added to, at every replay again
         degraded, clean = degraded.clone(), clean.clone()
         graph = torch.cuda.CUDAGraph()
         # Not "global": the thread that moves batches to pinned memory goes on asking CUDA for memory.

@@ -178,7 +178,9 @@ def train(
     taught_by = None if teacher is None else teacher.about
     about = About(recipe_name, pictures, device_name(place, processes), started_from, taught_by)
     objective = Objective(recipe, network, teacher, place)
-    gradients = Gradients(objective, network, place, graphs=recipe.cuda_graphs)
+    # Not for several: what they tell each other in the forward pass has not been tried in a graph.
+    graphs = recipe.cuda_graphs and processes.count == 1
+    gradients = Gradients(objective, network, place, graphs=graphs)
 
     scores: dict[str, Score] = {}
     losses, started = Losses(out, recipe, sampler, training.device), time.monotonic() - state.seconds

@@ -69,9 +69,8 @@ class Muon(Optimizer):
         ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         matrices = torch.stack([each.flatten(1) for each in ahead])
         steps = orthogonalised(matrices) * (_RMS * max(matrices.shape[1:]) ** 0.5)
-        shaped = [
-            step.view(parameter.shape) for parameter, step in zip(parameters, steps.float(), strict=True)
-        ]
+        steps = steps.float().contiguous()  # tall matrices come transposed, which would be a call each again
+        shaped = [step.view(parameter.shape) for parameter, step in zip(parameters, steps, strict=True)]
         torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         torch._foreach_add_(parameters, shaped, alpha=-group["lr"])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 

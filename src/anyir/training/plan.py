@@ -40,7 +40,7 @@ from anyir.training.tensorboard import require_tensorboard
 from anyir.training.validation import Validator, restore_patches
 
 TIMED_STEPS: Final = 3
-"""Of each stage, after one that is not timed: the first reserves memory, and compiles."""
+"""Of each stage, after those that are not timed: the first reserves memory and compiles, and a graph is made later."""
 
 PATIENCE: Final = 20.0
 """Seconds after which no further step of a stage is timed."""
@@ -68,7 +68,7 @@ class StagePlan:
         samples_per_second: that training gets through.
         data_per_second: samples a second that the data path gives with nothing else to do.
         seconds: of the stage, with its share of the validations.
-        gpu_bytes: the most GPU memory that was allocated; None on a CPU.
+        gpu_bytes: the most GPU memory that was reserved; None on a CPU.
     """
 
     steps: int
@@ -373,7 +373,8 @@ class _Trial:
             self._step(stage)
         timed = _time(lambda: self._step(stage), self._place, self._timed_steps, 0.0, PATIENCE)
         made = self._data_alone(stage)
-        gpu_bytes = torch.cuda.max_memory_allocated(self._place) if cuda else None
+        # Reserved, not allocated: what a graph holds beside what it uses at a time is nobody else's.
+        gpu_bytes = torch.cuda.max_memory_reserved(self._place) if cuda else None
         return _Measured(timed, stage.batch / made, gpu_bytes)
 
     def _data_alone(self, stage: Stage) -> float:

@@ -187,8 +187,8 @@ class Recipe:
         average_decay: decay of the exponential moving average of weights and statistics, which is what is kept.
         precision: ``bfloat16`` runs the network in mixed precision.
         compile: compile the network with ``torch.compile``.
-        cuda_graphs: on CUDA, replay the kernels of a step up to its gradients as one graph
-            (:mod:`anyir.training.gradients`).
+        cuda_graphs: replay the kernels of a step up to its gradients as one graph (:mod:`anyir.training.gradients`): on
+            CUDA, in one process, in stages that do not accumulate.
         validation: validation.
         checkpoint_every_steps: steps between two checkpoints.
         seed: of the initial weights and all batches.
