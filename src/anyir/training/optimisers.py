@@ -70,9 +70,10 @@ class Muon(Optimizer):
         matrices = torch.stack([each.flatten(1) for each in ahead])
         steps = orthogonalised(matrices) * (_RMS * max(matrices.shape[1:]) ** 0.5)
         steps = steps.float().contiguous()  # tall matrices come transposed, which would be a call each again
-        shaped = [step.view(parameter.shape) for parameter, step in zip(parameters, steps, strict=True)]
-        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
-        torch._foreach_add_(parameters, shaped, alpha=-group["lr"])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+        weights: list[Tensor] = [*parameters]
+        shaped = [step.view(weight.shape) for weight, step in zip(weights, steps, strict=True)]
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+        torch._foreach_add_(weights, shaped, alpha=-group["lr"])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
