@@ -42,7 +42,7 @@ def test_what_is_grown_fits_the_network_and_says_what_it_comes_from(grow):
     assert grown.network == NETWORKS["anyir"]
     assert grown.header["name"] == "anyir" and grown.header["training"]["grown_from"] == "anyir-s"
     before = load_checkpoint(find_checkpoint("anyir-s")).header["training"]
-    assert {**before, "grown_from": "anyir-s"}.items() <= grown.header["training"].items()  # its history goes on
+    assert grown.header["training"].items() >= before.items()  # its history goes on
     assert grown.header["recipe"]["network"] == "anyir-s"
     assert "results" not in grown.header
 
