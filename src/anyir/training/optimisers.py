@@ -52,7 +52,7 @@ class Muon(Optimizer):
     def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """One step; parameters without a gradient stay as they are."""
         for group in self.param_groups:
-            alike: defaultdict[tuple[int, int], list[nn.Parameter]] = defaultdict(list)
+            alike: defaultdict[tuple[int, int], list[Tensor]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     if parameter not in self.state:
@@ -61,7 +61,7 @@ class Muon(Optimizer):
             for parameters in alike.values():  # all of a shape at once: there are dozens of small matrices
                 self._step(parameters, group)
 
-    def _step(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+    def _step(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         momenta = [self.state[parameter]["momentum"] for parameter in parameters]
         # Over lists: a call for each would be a thousand a step, for which an accelerator waits.
@@ -70,10 +70,9 @@ class Muon(Optimizer):
         matrices = torch.stack([each.flatten(1) for each in ahead])
         steps = orthogonalised(matrices) * (_RMS * max(matrices.shape[1:]) ** 0.5)
         steps = steps.float().contiguous()  # tall matrices come transposed, which would be a call each again
-        weights: list[Tensor] = [*parameters]
-        shaped = [step.view(weight.shape) for weight, step in zip(weights, steps, strict=True)]
-        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
-        torch._foreach_add_(weights, shaped, alpha=-group["lr"])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+        shaped = [step.view(parameter.shape) for parameter, step in zip(parameters, steps, strict=True)]
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+        torch._foreach_add_(parameters, shaped, alpha=-group["lr"])  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
