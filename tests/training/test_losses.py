@@ -60,6 +60,26 @@ def test_a_teacher_is_followed_by_its_share_and_only_where_it_betters_the_image(
 
 
 @pytest.mark.parametrize("name", LOSSES)
+def test_a_teacher_is_not_followed_where_it_misses_the_tones(name):
+    """Three images that the teacher betters: two with noise left, one too bright in one colour."""
+    loss = LOSSES[name]
+    clean = torch.full((3, 3, 16, 16), 0.5)
+    degraded, restored = clean - 0.3, clean - 0.1
+    noise = 0.1 * torch.where(torch.arange(16) % 2 == 0, 1.0, -1.0)
+    taught = clean + noise
+    taught[1] += 0.01
+    taught[2, 1] += 0.05
+    own, teachers = loss(restored, clean), loss(restored, taught)
+
+    def result(*tolerance):
+        return batch_loss(name, 0.0, restored, clean, degraded, taught, 1.0, *tolerance)
+
+    assert result() == pytest.approx(float(teachers.mean()), rel=1e-5)
+    assert result(0.02) == pytest.approx(float(teachers[0] + teachers[1] + own[2]) / 3, rel=1e-5)
+    assert result(0.005) == pytest.approx(float(teachers[0] + own[1] + own[2]) / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
 def test_harm_weighs_more_than_gain(name):
     """Two images, of which one comes back better than it went in and one worse, each by as much."""
     (degraded, clean), (restored, _) = images(0.2, 0.2), images(0.1, 0.4)

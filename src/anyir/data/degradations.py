@@ -383,7 +383,7 @@ def estimate_haze(clean: Tensor, hazy: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def darken(clean: Tensor, exposure: float | Tensor, gamma: float | Tensor = 1.0) -> Tensor:
-    """Expose less: light is multiplied by ``exposure`` (0.05 is about four stops down).
+    """Expose otherwise: light is multiplied by ``exposure`` (0.05 is about four stops down), and clipped at white.
 
     ``gamma`` above 1 bends the curve further down in the shadows, as a camera's tone curve does.
     """

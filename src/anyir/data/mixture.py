@@ -21,6 +21,7 @@ from torch import Generator, Tensor
 from anyir.data.catalogue import Patches, Pool, TrainingPictures
 from anyir.data.degradations import (
     BROAD_RAIN,
+    DISPLAY_GAMMA,
     HEAVY_RAIN,
     LIGHT_RAIN,
     RainShower,
@@ -143,6 +144,19 @@ def _rehazed(patches: Patches, generator: Generator) -> Tensor:
     return quantise(add_haze(patches.clean, -transmission.log(), thickness, (grey + tint).clamp(0, 1)))
 
 
+def _relit(patches: Patches, generator: Generator) -> Tensor:
+    """The dark picture of a pair as if exposed otherwise, from two stops less to half of the clean one's grey level.
+
+    The clean picture stays what it is: how bright a scene should come out does not depend on how dark it was taken.
+    """
+    mean_dark, mean_clean = (
+        each.mean((1, 2, 3)).clamp_min(1 / 255) for each in (patches.degraded, patches.clean)
+    )
+    brightest = (0.5 * mean_clean / mean_dark).clamp_min(1.0) ** DISPLAY_GAMMA
+    exposure = 0.25 * (brightest / 0.25) ** _between(patches, 0, 1, generator)
+    return quantise(darken(patches.degraded, exposure))
+
+
 def _blur(patches: Patches, generator: Generator, low: float = 3.0, high: float = 26.0) -> Tensor:
     """Camera shake over ``low`` to ``high`` pixels."""
     side = min(33, (patches.clean.shape[-1] // 2 - 1) * 2 + 1)
@@ -213,6 +227,7 @@ TASKS: Final[Mapping[str, Task]] = {
     ),
     "blur_pairs": Task(("blur",), _paired, zooms=(1, 2), tones=0.5),
     "lowlight": Task(("lowlight",), _paired, zooms=(1, 2)),
+    "relit": Task(("lowlight",), _relit, zooms=(1, 2, 3)),
     "dark": Task(CLEAN_SOURCES, _dark, zooms=(1, 2)),
     "jpeg": Task(CLEAN_SOURCES, _jpeg, tones=0.5),
     "wild": Task((*CLEAN_SOURCES, "street"), _wild, zooms=(1, 2)),
@@ -394,7 +409,7 @@ def check_sources(sources: Mapping[str, tuple[str, ...]]) -> None:
             if each not in training:
                 raise ConfigurationError(f"sources {name}: no training set {each!r}{nearest(each, training)}")
             paired = all(layout.degraded is not None for layout in SETS[each].layouts)
-            if TASKS[name].degrade in (_paired, _rehazed) and not paired:
+            if TASKS[name].degrade in (_paired, _rehazed, _relit) and not paired:
                 raise ConfigurationError(
                     f"sources {name}: the set {each!r} has clean pictures only, and this task needs pairs"
                 )
