@@ -16,8 +16,15 @@ DATA = {"pictures": 5144, "sets": {"wed": 4744, "bsd": 400}}
 def test_a_run_in_words():
     words = ["recipe fine", "network anyir-s", "5,562 samples", "1,356 steps", "33 minutes", "on a CPU"]
     assert run_words(LAST) == words
-    taught = {**LAST, "teacher": {"name": "anyir", "file": "anyir.safetensors"}}
-    assert run_words(taught) == [*words[:-1], "taught by anyir.safetensors", words[-1]]
+    for teacher, said in (
+        (
+            {"name": "anyir", "file": "model.safetensors", "recipe": "anyir-grown"},
+            "anyir of recipe anyir-grown",
+        ),
+        ({"name": "anyir", "file": "anyir.safetensors"}, "anyir"),
+        ({"file": "mine.safetensors"}, "mine.safetensors"),
+    ):
+        assert run_words({**LAST, "teacher": teacher}) == [*words[:-1], f"taught by {said}", words[-1]]
     assert (
         run_words({"steps": 3, "teacher": "nobody"}) == run_words({"steps": 3, "teacher": {}}) == ["3 steps"]
     )

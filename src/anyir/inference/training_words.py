@@ -15,8 +15,7 @@ def run_words(training: Mapping[str, Any]) -> list[str]:
     words += [f"{training[key]:,} {key}" for key in ("samples", "steps") if _is_number(training.get(key))]
     if _is_number(training.get("minutes")):
         words.append(f"{training['minutes']:.0f} minutes")
-    if "file" in (teacher := as_mapping(training.get("teacher"))):
-        words.append(f"taught by {teacher['file']}")
+    words += _teacher(as_mapping(training.get("teacher")))
     if "device" in training:
         words.append(f"on {training['device']}")
     return words
@@ -57,6 +56,13 @@ def _runs(training: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _pictures(data: Mapping[str, Any]) -> list[str]:
     return [f"{data['pictures']:,} pictures"] if isinstance(data.get("pictures"), int) else []
+
+
+def _teacher(teacher: Mapping[str, Any]) -> list[str]:
+    """Who taught a run: the network and its last run's recipe, which say more than the name of a file among others."""
+    known = [str(teacher[key]) for key in ("name", "file") if teacher.get(key)]
+    recipe = f" of recipe {teacher['recipe']}" if "recipe" in teacher else ""
+    return [f"taught by {known[0]}{recipe}"] if known else []
 
 
 def _is_number(value: object) -> bool:
