@@ -3,7 +3,8 @@
     python tools/compare_held_out.py OLD.safetensors NEW.safetensors --data DIR [--share 0.75 ...] [-o FILE.json]
 
 Prints a table of PSNR by task, a column for each checkpoint. With ``--share`` averages of the first two are compared
-too, as tools/average_weights.py makes them. Test pictures are not looked at.
+too, as tools/average_weights.py makes them. ``--tasks`` measures some of the tasks only, on the same patches. Test
+pictures are not looked at.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from anyir.files import sha256_of, write_atomically
 from anyir.model.checkpoint import Checkpoint, load_checkpoint
 from anyir.model.config import NetworkConfig
 from anyir.model.network import AnyIR
+from anyir.settings import nearest
 from anyir.training.averaging import between
 from anyir.training.memory import freed_memory_kept
 from anyir.training.objective import on_device
@@ -51,6 +53,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, nargs="+", default=[], help="of the second checkpoint, 0 to 1")
     parser.add_argument("--samples", type=int, default=32, help="patches a task (32)")
     parser.add_argument("--recipe", default=RECIPE, help=f"whose tasks and pictures are taken ({RECIPE})")
+    parser.add_argument("--tasks", nargs="+", metavar="TASK", help="of the recipe; all without it")
     parser.add_argument("-o", "--output", type=Path, help="write every patch's PSNR as JSON")
     arguments = parser.parse_args()
     if not all(0 <= share <= 1 for share in arguments.share):
@@ -71,6 +74,11 @@ def compare(arguments: argparse.Namespace) -> None:
     """
     recipe = load_recipe(arguments.recipe, ())
     recipe = replace(recipe, validation=replace(recipe.validation, samples=arguments.samples))
+    for task in arguments.tasks or ():
+        if task not in recipe.weights:
+            raise ConfigurationError(
+                f"--tasks {task}: {arguments.recipe} has no such task{nearest(task, recipe.weights)}"
+            )
     checkpoints = [load_checkpoint(each) for each in arguments.checkpoints]
     # Now: a training may replace its file meanwhile.
     digests = [sha256_of(each) for each in arguments.checkpoints]
@@ -78,9 +86,15 @@ def compare(arguments: argparse.Namespace) -> None:
         raise OutputError(f"{arguments.output.parent}: no such folder; make it, or name another with -o")
     _, pictures = load_split(recipe, arguments.data, CPU)
     validator = Validator(recipe, pictures, CPU)
+    if arguments.tasks is not None:
+        validator.batches = {
+            task: batch for task, batch in validator.batches.items() if task in arguments.tasks
+        }
     if not counted(validator.batches):
         raise ConfigurationError(
             f"{arguments.recipe}: no task of this recipe has held-out pictures and counts"
+            if arguments.tasks is None
+            else f"--tasks: none of these has held-out pictures and counts; add one of {', '.join(recipe.weights)}"
         )
     if arguments.share and checkpoints[0].network != checkpoints[1].network:
         raise WeightsError("--share: the first two checkpoints are of different networks; leave --share out")

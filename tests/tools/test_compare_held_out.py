@@ -98,6 +98,28 @@ def test_checkpoints_of_different_networks_have_no_average(compare, checkpoints,
         compare(checkpoints[0], tmp_path / "other.safetensors", "--share", 0.5)
 
 
+def test_some_of_the_tasks_are_measured_on_the_same_patches(compare, checkpoints):
+    _, whole = compare(checkpoints[0])
+    printed, part = compare(checkpoints[0], "--tasks", "clean", "lowlight")
+    assert list(part["degraded"]) == ["lowlight", "clean"] and "noise50" not in printed
+    scores, expected = (each["candidates"][0]["restored"] for each in (part, whole))
+    assert scores["lowlight"] == expected["lowlight"] and scores["clean"] == expected["clean"]
+    gain = sum(scores["lowlight"]) / 3 - sum(part["degraded"]["lowlight"]) / 3
+    assert part["candidates"][0]["mean_gain_db"] == pytest.approx(gain, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "says"),
+    [
+        (("lowligth",), r"--tasks lowligth: .* has no such task; did you mean 'lowlight'"),
+        (("clean",), "--tasks: none of these has held-out pictures and counts; add one of noise50"),
+    ],
+)
+def test_tasks_that_cannot_be_measured_are_refused(compare, checkpoints, tasks, says):
+    with pytest.raises(SystemExit, match=says):
+        compare(checkpoints[0], "--tasks", *tasks)
+
+
 def test_a_checkpoint_that_is_not_there_is_named(compare, tmp_path):
     with pytest.raises(SystemExit, match=r"nowhere\.safetensors"):
         compare(tmp_path / "nowhere.safetensors")
