@@ -1,6 +1,7 @@
 """Compare weights on pictures held out of training: what is shipped is chosen by it.
 
-    python tools/compare_held_out.py OLD.safetensors NEW.safetensors --data DIR [--share 0.75 ...] [-o FILE.json]
+    python tools/compare_held_out.py OLD.safetensors NEW.safetensors --data DIR
+        [--share 0.75 ...] [--tasks TASK ...] [-o FILE.json]
 
 Prints a table of PSNR by task, a column for each checkpoint. With ``--share`` averages of the first two are compared
 too, as tools/average_weights.py makes them. ``--tasks`` measures some of the tasks only, on the same patches. Test
@@ -21,6 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from anyir.data.mixture import Batch
 from anyir.errors import AnyirError, ConfigurationError, OutputError, WeightsError
 from anyir.evaluation.held_out import Candidate, HeldOut, counted, markdown, to_json
 from anyir.evaluation.results import library_versions
@@ -74,11 +76,6 @@ def compare(arguments: argparse.Namespace) -> None:
     """
     recipe = load_recipe(arguments.recipe, ())
     recipe = replace(recipe, validation=replace(recipe.validation, samples=arguments.samples))
-    for task in arguments.tasks or ():
-        if task not in recipe.weights:
-            raise ConfigurationError(
-                f"--tasks {task}: {arguments.recipe} has no such task{nearest(task, recipe.weights)}"
-            )
     checkpoints = [load_checkpoint(each) for each in arguments.checkpoints]
     # Now: a training may replace its file meanwhile.
     digests = [sha256_of(each) for each in arguments.checkpoints]
@@ -86,16 +83,12 @@ def compare(arguments: argparse.Namespace) -> None:
         raise OutputError(f"{arguments.output.parent}: no such folder; make it, or name another with -o")
     _, pictures = load_split(recipe, arguments.data, CPU)
     validator = Validator(recipe, pictures, CPU)
-    if arguments.tasks is not None:
-        validator.batches = {
-            task: batch for task, batch in validator.batches.items() if task in arguments.tasks
-        }
-    if not counted(validator.batches):
+    if not (countable := counted(validator.batches)):
         raise ConfigurationError(
             f"{arguments.recipe}: no task of this recipe has held-out pictures and counts"
-            if arguments.tasks is None
-            else f"--tasks: none of these has held-out pictures and counts; add one of {', '.join(recipe.weights)}"
         )
+    if arguments.tasks is not None:
+        validator.batches = chosen(validator.batches, arguments.tasks, countable)
     if arguments.share and checkpoints[0].network != checkpoints[1].network:
         raise WeightsError("--share: the first two checkpoints are of different networks; leave --share out")
     with freed_memory_kept(CPU):
@@ -110,6 +103,22 @@ def compare(arguments: argparse.Namespace) -> None:
         }
         content = json.dumps(to_json(study, about), indent=1, allow_nan=False)
         write_atomically(arguments.output, f"{content}\n".encode())
+
+
+def chosen(batches: Mapping[str, Batch], tasks: Iterable[str], countable: Iterable[str]) -> dict[str, Batch]:
+    """The batches of some tasks, in the recipe's order.
+
+    Raises:
+        ConfigurationError: a task has none, or none of them counts.
+    """
+    asked, countable = set(tasks), list(countable)
+    for task in asked - batches.keys():
+        raise ConfigurationError(
+            f"--tasks {task}: the recipe has no such task with held-out pictures{nearest(task, batches)}"
+        )
+    if not asked.intersection(countable):
+        raise ConfigurationError(f"--tasks: none of these counts; add one of {', '.join(countable)}")
+    return {task: batch for task, batch in batches.items() if task in asked}
 
 
 def measured(validator: Validator, weights: Iterable[tuple[str, NetworkConfig, State]]) -> HeldOut:

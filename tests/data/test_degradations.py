@@ -20,8 +20,8 @@ from anyir.data.degradations import (
     blur,
     compress_jpeg,
     convolve,
-    darken,
     estimate_haze,
+    expose,
     line_kernels,
     quantise,
     rain_layer,
@@ -48,7 +48,7 @@ DEGRADE = {
     "broad rain": lambda x, g: add_rain(x, g, BROAD_RAIN),
     "haze": lambda x, g: add_haze(x, smooth_fields(x, g), 1.5, torch.full((len(x), 3), 0.9)),
     "blur": lambda x, g: blur(x, trajectory_kernels(torch.full((len(x),), 9.0), 17, g)),
-    "darken": lambda x, g: darken(x, 0.1, 1.2),
+    "expose": lambda x, g: expose(x, 0.1, 1.2),
     "jpeg": lambda x, g: compress_jpeg(x, 30),
 }
 
@@ -62,7 +62,7 @@ def test_keeps_shape_and_range_leaves_its_input_alone_and_repeats_with_the_gener
     assert torch.equal(clean, before)
     assert torch.equal(first, again)
     assert not torch.equal(first, clean)
-    if name not in ("darken", "jpeg"):
+    if name not in ("expose", "jpeg"):
         assert not torch.equal(first, other)
 
 
@@ -253,9 +253,11 @@ def test_haze_over_what_has_its_colour_is_as_deep_as_around_it():
         estimate_haze(clean[..., :15], hazy[..., :15])
 
 
-def test_darkening_by_a_stop_halves_the_light():
-    assert darken(grey(0.8), 0.5)[0, 0, 0, 0] == pytest.approx((0.8**2.2 / 2) ** (1 / 2.2), abs=1e-6)
-    assert torch.allclose(darken(grey(0.8), 1.0), grey(0.8))
+def test_a_stop_halves_or_doubles_the_light_and_white_is_clipped():
+    assert expose(grey(0.8), 0.5)[0, 0, 0, 0] == pytest.approx((0.8**2.2 / 2) ** (1 / 2.2), abs=1e-6)
+    assert torch.allclose(expose(grey(0.8), 1.0), grey(0.8))
+    assert expose(grey(0.4), 2.0)[0, 0, 0, 0] == pytest.approx((0.4**2.2 * 2) ** (1 / 2.2), abs=1e-6)
+    assert torch.equal(expose(grey(0.8), 2.0), torch.ones_like(grey(0.8)))
 
 
 def smooth_picture():

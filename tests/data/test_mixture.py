@@ -189,32 +189,42 @@ def test_a_pairs_haze_is_made_thinner_and_thicker_over_its_own_depth(own_copy):
     assert ((ends.mean(1) - middle).abs() < 0.12 * ends.mean(1)).all()
 
 
-def test_a_dark_pair_is_exposed_otherwise_and_comes_out_as_bright_as_before(own_copy):
+def test_a_dark_image_is_given_other_exposures_and_its_clean_image_stays(own_copy):
     random = np.random.default_rng(6)
     for folder in ("low", "normal"):
         shutil.rmtree(own_copy / "train/lowlight" / folder)
         (own_copy / "train/lowlight" / folder).mkdir()
-    for number in range(6):
+    for number in range(9):  # of three darknesses, which their red tells
         clean = random.integers(110, 131, (64, 64, 3), dtype=np.uint8)
-        for folder, image in (("normal", clean), ("low", clean // 8)):
+        clean[..., 0] = 40 + 60 * (number % 3)
+        low = clean // (4, 16, 255)[number % 3]
+        for folder, image in (("normal", clean), ("low", low)):
             Image.fromarray(image).save(own_copy / "train/lowlight" / folder / f"{number}.png")
     pictures = load_pictures(own_copy, ("lowlight",))[0]
-    relit, clean = Mixture({"relit": 1.0}, pictures).batch(200, 64, seeded())
-    pairs, _ = Mixture({"lowlight": 1.0}, pictures).batch(200, 64, seeded())
-    assert clean.mean((1, 2, 3)).sub(120 / 255).abs().max() < 0.01
-    light = (relit.mean((1, 2, 3)) / pairs.mean()) ** 2.2
-    brightest = (0.5 * clean.mean() / pairs.mean()) ** 2.2
-    assert 0.2 < light.min() < 0.3 and 0.85 * brightest < light.max() < 1.05 * brightest
-    middle = (0.25 * brightest) ** 0.5  # exposures are spread evenly over the stops
-    assert 0.4 < (light < middle).float().mean() < 0.6
+    exposed, clean = Mixture({"reexposed": 1.0}, pictures).batch(600, 64, seeded())
+    dark, unexposed = Mixture({"lowlight": 1.0}, pictures).batch(600, 64, seeded(1))
+    kinds, dark_kinds = (each[:, 0].mean((1, 2)).mul(255).round() for each in (clean, unexposed))
+    assert kinds.unique().tolist() == dark_kinds.unique().tolist() == [40, 100, 160]
+    for kind in (40, 100):
+        one = kinds == kind
+        means = exposed[one].mean((1, 2, 3))
+        its_own = dark[dark_kinds == kind].mean()
+        light = (means / its_own) ** 2.2
+        brightest = (0.5 * clean[one].mean() / its_own) ** 2.2
+        assert 0.2 < light.min() < 0.3 and 0.8 * brightest < light.max() < 1.1 * brightest
+        middle = (0.25 * brightest) ** 0.5  # spread evenly over the stops
+        assert 0.35 < (light < middle).float().mean() < 0.65
+    assert not exposed[kinds == 160].any()  # black stays black
 
 
-def test_a_pair_that_is_hardly_dark_is_not_exposed_longer(own_copy):
+def test_an_image_that_is_not_dark_is_only_darkened(own_copy):
     shutil.rmtree(own_copy / "train/lowlight/low")
     shutil.copytree(own_copy / "train/lowlight/normal", own_copy / "train/lowlight/low")
     pictures = load_pictures(own_copy, ("lowlight",))[0]
-    relit, clean = Mixture({"relit": 1.0}, pictures).batch(100, 64, seeded())
-    assert (relit <= clean + 1 / 255).all() and (relit.mean((1, 2, 3)) < 0.6 * clean.mean((1, 2, 3))).any()
+    exposed, clean = Mixture({"reexposed": 1.0}, pictures).batch(100, 64, seeded())
+    assert (exposed <= clean + 1 / 255).all() and (
+        exposed.mean((1, 2, 3)) < 0.6 * clean.mean((1, 2, 3))
+    ).any()
 
 
 def test_what_lends_must_be_there_and_lends_in_training_by_epochs_too(lending):
@@ -255,7 +265,7 @@ def test_impossible_names_of_what_to_leave_out(leave_out, message):
         ({"noise25": ()}, "at least one"),
         ({"derain": ("bsds",)}, "needs pairs"),
         ({"rehazed": ("bsds",)}, "needs pairs"),
-        ({"relit": ("photos",)}, "needs pairs"),
+        ({"reexposed": ("photos",)}, "needs pairs"),
     ],
 )
 def test_impossible_sources(sources, message):

@@ -22,7 +22,7 @@ def test_a_run_in_words():
             "anyir of recipe anyir-grown",
         ),
         ({"name": "anyir", "file": "anyir.safetensors"}, "anyir"),
-        ({"file": "mine.safetensors"}, "mine.safetensors"),
+        ({"file": "mine.safetensors", "name": None, "recipe": None}, "mine.safetensors"),
     ):
         assert run_words({**LAST, "teacher": teacher}) == [*words[:-1], f"taught by {said}", words[-1]]
     assert (

@@ -111,8 +111,12 @@ def test_some_of_the_tasks_are_measured_on_the_same_patches(compare, checkpoints
 @pytest.mark.parametrize(
     ("tasks", "says"),
     [
-        (("lowligth",), r"--tasks lowligth: .* has no such task; did you mean 'lowlight'"),
-        (("clean",), "--tasks: none of these has held-out pictures and counts; add one of noise50"),
+        (
+            ("noise50", "lowligth"),
+            "--tasks lowligth: the recipe has no such task .*; did you mean 'lowlight'",
+        ),
+        (("noise50", "noise_real"), "--tasks noise_real: the recipe has no such task with held-out pictures"),
+        (("clean",), "--tasks: none of these counts; add one of noise50, lowlight$"),
     ],
 )
 def test_tasks_that_cannot_be_measured_are_refused(compare, checkpoints, tasks, says):

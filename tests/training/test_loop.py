@@ -292,6 +292,20 @@ def test_a_run_of_a_version_that_knew_fewer_settings_can_be_resumed(tiny_data, t
     assert train(recipe(), tiny_data, run, resume=True, should_stop=stop_after(1)).step == 3
 
 
+def test_a_teacher_of_a_version_that_knew_no_tolerance_teaches_on(
+    tiny_data, tmp_path, recipe, whole, stop_after
+):
+    run, taught = tmp_path / "run", recipe(f"distillation.teacher='{whole.model}'")
+    train(taught, tiny_data, run, should_stop=stop_after(2))
+    state, header = read_safetensors(run / "state.safetensors")
+    del header["recipe"]["distillation"]["mean_tolerance"]
+    write_safetensors_atomic(run / "state.safetensors", state, header)
+    stricter = recipe(f"distillation.teacher='{whole.model}'", "distillation.mean_tolerance=0.02")
+    with pytest.raises(TrainingError, match="resume with the same recipe"):
+        train(stricter, tiny_data, run, resume=True)
+    assert train(taught, tiny_data, run, resume=True, should_stop=stop_after(1)).step == 3
+
+
 def test_the_average_is_exponential_with_a_quick_start():
     network = torch.nn.BatchNorm2d(2)
     average = MovingAverage(network, 0.5)

@@ -64,11 +64,11 @@ def test_a_teacher_is_not_followed_where_it_misses_the_tones(name):
     """Three images that the teacher betters: two with noise left, one too bright in one colour."""
     loss = LOSSES[name]
     clean = torch.full((3, 3, 16, 16), 0.5)
-    degraded, restored = clean - 0.3, clean - 0.1
+    degraded, restored = clean - 0.3, clean - 0.25
     noise = 0.1 * torch.where(torch.arange(16) % 2 == 0, 1.0, -1.0)
     taught = clean + noise
     taught[1] += 0.01
-    taught[2, 1] += 0.05
+    taught[2, 1] -= 0.05
     own, teachers = loss(restored, clean), loss(restored, taught)
 
     def result(*tolerance):
@@ -77,6 +77,9 @@ def test_a_teacher_is_not_followed_where_it_misses_the_tones(name):
     assert result() == pytest.approx(float(teachers.mean()), rel=1e-5)
     assert result(0.02) == pytest.approx(float(teachers[0] + teachers[1] + own[2]) / 3, rel=1e-5)
     assert result(0.005) == pytest.approx(float(teachers[0] + own[1] + own[2]) / 3, rel=1e-5)
+    expected = result(0.02)
+    taught[2] = float("nan")
+    assert result(0.02) == expected
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -98,8 +98,8 @@ def test_a_teachers_tones_are_followed_as_far_as_the_recipe_says(recipe, student
         return float(Objective(chosen, student, Teacher(Halfway(), {}), CPU)(degraded, clean).detach())
 
     alone = float(Objective(recipe(), student, None, CPU)(degraded, clean).detach())
-    assert loss(tone_tolerance=0.06) == loss() != alone
-    assert loss(tone_tolerance=0.04) == pytest.approx(alone, rel=1e-6)
+    assert loss(mean_tolerance=0.06) == loss() != alone
+    assert loss(mean_tolerance=0.04) == pytest.approx(alone, rel=1e-6)
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_run_says_who_taught_it_and_ends_with_the_same_bits_when_resumed(
     sha256 = digest_of(load_checkpoint(teacher).state)
     header, its_own = end.header, {"recipe": "long", "samples": 9, "data": {"pictures": 3}, "name": "tiny"}
     assert header["training"]["teacher"] == {**its_own, "file": "wise.safetensors", "sha256": sha256}
-    stored = {"teacher": "wise.safetensors", "share": 0.8, "tone_tolerance": None, "sha256": sha256}
+    stored = {"teacher": "wise.safetensors", "share": 0.8, "mean_tolerance": None, "sha256": sha256}
     assert header["recipe"]["distillation"] == stored  # and not where it lay
     assert "elsewhere" not in str(header)
     untaught = load_checkpoint(whole.model)
@@ -204,8 +204,12 @@ def test_an_absent_teacher_is_told_before_anything_is_read_or_written(tmp_path, 
         ("distillation={teacher='anyir',share=0.0}", "distillation.share = 0.0: must be above 0"),
         ("distillation={teacher='anyir',share=1.5}", "distillation.share = 1.5: must be above 0"),
         (
-            "distillation={teacher='anyir',tone_tolerance=0.0}",
-            "distillation.tone_tolerance = 0.0: must be above 0",
+            "distillation={teacher='anyir',mean_tolerance=5.0}",
+            "mean_tolerance = 5.0: must be above 0 and below 1",
+        ),
+        (
+            "distillation={teacher='anyir',mean_tolerance=0.0}",
+            "distillation.mean_tolerance = 0.0: must be above 0",
         ),
         ("distillation.teacher=''", "distillation.teacher = '': must be a name"),
         ("distillation.weights=anyir", "unknown key 'weights'"),

@@ -44,6 +44,7 @@ def test_the_plan_is_that_of_the_training(tiny_data, tmp_path, recipe, whole):
         ["stages=[{until=1.0,patch=32,batch=4,accumulate=2}]"],
         ["optimiser.name=muon"],
         ["distillation={teacher='WHOLE',share=1.0}"],
+        ["distillation={teacher='WHOLE',share=1.0,mean_tolerance=0.02}"],
     ],
 )
 def test_the_steps_that_are_timed_are_those_of_the_loop(

@@ -62,9 +62,9 @@ def _blur(clean: Tensor, length: float, generator: Generator) -> Tensor:
 
 
 def _dark(clean: Tensor, stops: float, generator: Generator) -> Tensor:
-    from anyir.data.degradations import darken
+    from anyir.data.degradations import expose
 
-    return darken(clean, 2.0**-stops)
+    return expose(clean, 2.0**-stops)
 
 
 def _jpeg(clean: Tensor, quality: float, generator: Generator) -> Tensor:

@@ -382,14 +382,14 @@ def estimate_haze(clean: Tensor, hazy: Tensor) -> tuple[Tensor, Tensor]:
     return ((above + known * around) / (below + known)).clamp(0.02, 1), airlight
 
 
-def darken(clean: Tensor, exposure: float | Tensor, gamma: float | Tensor = 1.0) -> Tensor:
-    """Expose otherwise: light is multiplied by ``exposure`` (0.05 is about four stops down), and clipped at white.
+def expose(images: Tensor, exposure: float | Tensor, gamma: float | Tensor = 1.0) -> Tensor:
+    """Multiply light by ``exposure``: 0.05 is about four stops down, 2 a stop up. What exceeds white is clipped.
 
     ``gamma`` above 1 bends the curve further down in the shadows, as a camera's tone curve does.
     """
-    _check_images(clean)
-    light = clean.clamp(0, 1) ** DISPLAY_GAMMA * _per_image(exposure, clean)
-    return (light ** (_per_image(gamma, clean) / DISPLAY_GAMMA)).clamp(0, 1)
+    _check_images(images)
+    light = images.clamp(0, 1) ** DISPLAY_GAMMA * _per_image(exposure, images)
+    return (light ** (_per_image(gamma, images) / DISPLAY_GAMMA)).clamp(0, 1)
 
 
 # Annex K of the JPEG standard (ITU-T T.81), the tables that quality 50 stands for.

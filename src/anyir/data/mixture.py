@@ -32,8 +32,8 @@ from anyir.data.degradations import (
     add_sensor_noise,
     blur,
     compress_jpeg,
-    darken,
     estimate_haze,
+    expose,
     quantise,
     smooth_fields,
     trajectory_kernels,
@@ -144,17 +144,19 @@ def _rehazed(patches: Patches, generator: Generator) -> Tensor:
     return quantise(add_haze(patches.clean, -transmission.log(), thickness, (grey + tint).clamp(0, 1)))
 
 
-def _relit(patches: Patches, generator: Generator) -> Tensor:
-    """The dark picture of a pair as if exposed otherwise, from two stops less to half of the clean one's grey level.
+def _reexposed(patches: Patches, generator: Generator) -> Tensor:
+    """The dark images of pairs, their light multiplied by a gain drawn evenly over the stops.
 
-    The clean picture stays what it is: how bright a scene should come out does not depend on how dark it was taken.
+    It lies between a quarter and what brings an image's mean to half of its clean image's, or 1 if that is more. Noise
+    and grey steps are multiplied with the light, as when a picture is brightened afterwards. The clean image stays what
+    it is: how bright a scene should come out does not depend on how dark it was taken.
     """
     mean_dark, mean_clean = (
         each.mean((1, 2, 3)).clamp_min(1 / 255) for each in (patches.degraded, patches.clean)
     )
     brightest = (0.5 * mean_clean / mean_dark).clamp_min(1.0) ** DISPLAY_GAMMA
     exposure = 0.25 * (brightest / 0.25) ** _between(patches, 0, 1, generator)
-    return quantise(darken(patches.degraded, exposure))
+    return quantise(expose(patches.degraded, exposure))
 
 
 def _blur(patches: Patches, generator: Generator, low: float = 3.0, high: float = 26.0) -> Tensor:
@@ -165,7 +167,7 @@ def _blur(patches: Patches, generator: Generator, low: float = 3.0, high: float 
 
 
 def _dark(patches: Patches, generator: Generator) -> Tensor:
-    exposed = darken(
+    exposed = expose(
         patches.clean,
         _log_between(patches, 0.015, 0.4, generator),
         _between(patches, 1.0, 1.25, generator),
@@ -227,7 +229,7 @@ TASKS: Final[Mapping[str, Task]] = {
     ),
     "blur_pairs": Task(("blur",), _paired, zooms=(1, 2), tones=0.5),
     "lowlight": Task(("lowlight",), _paired, zooms=(1, 2)),
-    "relit": Task(("lowlight",), _relit, zooms=(1, 2, 3)),
+    "reexposed": Task(("lowlight",), _reexposed, zooms=(1, 2, 3)),
     "dark": Task(CLEAN_SOURCES, _dark, zooms=(1, 2)),
     "jpeg": Task(CLEAN_SOURCES, _jpeg, tones=0.5),
     "wild": Task((*CLEAN_SOURCES, "street"), _wild, zooms=(1, 2)),
@@ -408,11 +410,15 @@ def check_sources(sources: Mapping[str, tuple[str, ...]]) -> None:
         for each in chosen:
             if each not in training:
                 raise ConfigurationError(f"sources {name}: no training set {each!r}{nearest(each, training)}")
-            paired = all(layout.degraded is not None for layout in SETS[each].layouts)
-            if TASKS[name].degrade in (_paired, _rehazed, _relit) and not paired:
+            if all(map(_has_pairs, TASKS[name].sources)) and not _has_pairs(each):
                 raise ConfigurationError(
                     f"sources {name}: the set {each!r} has clean pictures only, and this task needs pairs"
                 )
+
+
+def _has_pairs(name: str) -> bool:
+    """Whether a set has degraded pictures beside its clean ones."""
+    return all(layout.degraded is not None for layout in SETS[name].layouts)
 
 
 def check_leave_out(leave_out: Mapping[str, tuple[str, ...]]) -> None:

@@ -59,9 +59,9 @@ def _pictures(data: Mapping[str, Any]) -> list[str]:
 
 
 def _teacher(teacher: Mapping[str, Any]) -> list[str]:
-    """Who taught a run: the network and its last run's recipe, which say more than the name of a file among others."""
+    """The name of the teacher's weights, or else of their file, and the recipe of their last run."""
     known = [str(teacher[key]) for key in ("name", "file") if teacher.get(key)]
-    recipe = f" of recipe {teacher['recipe']}" if "recipe" in teacher else ""
+    recipe = f" of recipe {teacher['recipe']}" if teacher.get("recipe") else ""
     return [f"taught by {known[0]}{recipe}"] if known else []
 
 

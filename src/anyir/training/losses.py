@@ -39,7 +39,7 @@ def batch_loss(
     degraded: Tensor,
     taught: Tensor | None = None,
     share: float = 0.0,
-    tone_tolerance: float | None = None,
+    mean_tolerance: float | None = None,
 ) -> Tensor:
     """The mean over a batch, a scalar.
 
@@ -53,7 +53,8 @@ def batch_loss(
         taught: what a teacher makes of it; None without one.
         share: of the loss that is measured against ``taught`` instead of ``clean``, 0 to 1. The teacher is not followed
             in an image that it leaves no better than it was.
-        tone_tolerance: nor in one whose mean it misses by more than this in any channel; None for no such limit.
+        mean_tolerance: largest difference between the means of ``taught`` and ``clean``, in any channel, with which the
+            teacher is followed; None for any.
     """
     loss = LOSSES[name]
     own = each = loss(restored, clean)
@@ -61,8 +62,8 @@ def batch_loss(
         before = loss(degraded, clean)
         if taught is not None:
             right = loss(taught, clean) < before
-            if tone_tolerance is not None:
-                right &= (taught - clean).mean((2, 3)).abs().amax(1) <= tone_tolerance
+            if mean_tolerance is not None:
+                right &= (taught - clean).mean((2, 3)).abs().amax(1) <= mean_tolerance
             followed = torch.where(right[:, None, None, None], taught, clean)  # a result not finite is none
             each = torch.lerp(own, loss(restored, followed), share * right)
         each = each + harm * torch.relu(own - before)

@@ -68,9 +68,9 @@ class Objective:
     def __init__(self, recipe: Recipe, network: AnyIR, teacher: Teacher | None, place: torch.device) -> None:
         self._recipe, self._place = recipe, place
         self._network = compiled(network, place) if recipe.compile else network
-        self._teacher, self._share, self._tone_tolerance = None, 0.0, None
+        self._teacher, self._share, self._mean_tolerance = None, 0.0, None
         if teacher is not None and recipe.distillation is not None:
-            self._share, self._tone_tolerance = recipe.distillation.share, recipe.distillation.tone_tolerance
+            self._share, self._mean_tolerance = recipe.distillation.share, recipe.distillation.mean_tolerance
             taught_by = on_device(teacher.network, place).requires_grad_(False)
             self._teacher = compiled(taught_by, place) if recipe.compile else taught_by
 
@@ -84,7 +84,7 @@ class Objective:
                 with torch.no_grad():  # first: what the network keeps for its gradients is not there yet
                     taught = self._teacher(images).float()
             restored = self._network(images).float()
-        followed = (taught, self._share, self._tone_tolerance)
+        followed = (taught, self._share, self._mean_tolerance)
         return batch_loss(recipe.loss, recipe.harm, restored, clean, degraded, *followed)
 
 

@@ -137,23 +137,24 @@ class Distillation:
     Attributes:
         teacher: name of shipped weights, or a checkpoint's path (from the working directory), of any network.
         share: of the loss that is measured against the teacher's results instead of the clean images, above 0, up to 1.
-        tone_tolerance: the teacher is not followed in an image whose mean it misses by more than this, in any colour
-            (0 to 1): what a network is to find better than its teacher it learns from the clean images, and keeps the
-            rest. Without it, the teacher's tones are followed too.
+        mean_tolerance: largest error of the teacher's mean in any colour, on the scale 0 to 1. An image where it errs
+            by more is learnt from its clean image alone, so that a network can better its teacher's brightness and
+            colours. None for no limit.
         sha256: of the teacher's weights; training fills it in, and refuses others where it is given.
     """
 
     teacher: str
     share: float = 0.5
-    tone_tolerance: float | None = None
+    mean_tolerance: float | None = None
     sha256: str | None = None
 
     def __post_init__(self) -> None:
         _require(bool(self.teacher), "distillation.teacher", self.teacher, "must be a name or a file")
         _require(0 < self.share <= 1, "distillation.share", self.share, "must be above 0 and at most 1")
-        tolerance = self.tone_tolerance
-        positive = tolerance is None or tolerance > 0
-        _require(positive, "distillation.tone_tolerance", tolerance, "must be above 0, or left out")
+        tolerance = self.mean_tolerance
+        within = tolerance is None or 0 < tolerance < 1
+        what = "must be above 0 and below 1 (0.02 is five grey levels), or left out"
+        _require(within, "distillation.mean_tolerance", tolerance, what)
 
 
 @dataclass(frozen=True)
