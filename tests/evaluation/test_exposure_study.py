@@ -78,15 +78,15 @@ def test_the_table_has_means_over_pictures(pair):
     examples = [pair(grey(20), grey(100)), pair(grey(40), grey(100))]
     studies = {
         "same": study_exposures(examples, lambda image: image, (1.0, 2.0)),
-        "hundred": study_exposures(examples, lambda image: np.full_like(image, 90 / 255), (1.0, 2.0)),
+        "ninety": study_exposures(examples, lambda image: np.full_like(image, 90 / 255), (1.0, 2.0)),
     }
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown(studies).splitlines()]
-    assert lines[0] == ["PSNR in dB", "× 1", "× 2", "mean", "at the best brightness"]
+    assert lines[0] == ["PSNR in dB", "× 1", "× 2", "mean", "at the best brightness", "brightness off by"]
     db = [[-20 * np.log10(off / 255) for off in pair] for pair in ((80, 60), (60, 20))]
     means = [f"{np.mean(each):.2f}" for each in (*db, db)]
-    assert lines[2] == ["degraded", *means, ""] and lines[3][:4] == ["same", *means]
-    assert lines[4] == ["hundred", "28.13", "28.13", "28.13", "100.00"]
+    assert lines[2] == ["degraded", *means, "", ""] and lines[3][:4] == ["same", *means]
+    assert lines[4] == ["ninety", "28.13", "28.13", "28.13", "100.00", "0.039"]
     assert lines[6][0].startswith("2 whole pictures")
     content = json.loads(json.dumps(to_json(studies, {"command": "this"}), allow_nan=False))
     assert content["command"] == "this" and [len(each) for each in content["studies"].values()] == [4, 4]
-    assert content["studies"]["hundred"][0]["restored_mean"] == pytest.approx(90 / 255, abs=1e-4)
+    assert content["studies"]["ninety"][0]["restored_mean"] == pytest.approx(90 / 255, abs=1e-4)

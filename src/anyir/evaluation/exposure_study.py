@@ -93,19 +93,31 @@ def _best_factor(restored: NDArray[np.float32], clean: NDArray[np.float32]) -> n
 def markdown(studies: Mapping[str, Sequence[Exposed]]) -> str:
     """A table to read: a row for each of the weights, a column for each gain, and what is not about brightness."""
     gains = sorted({each.gain for study in studies.values() for each in study})
-    lines = [["PSNR in dB", *(f"× {gain:g}" for gain in gains), "mean", "at the best brightness"]]
+    lines = [
+        [
+            "PSNR in dB",
+            *(f"× {gain:g}" for gain in gains),
+            "mean",
+            "at the best brightness",
+            "brightness off by",
+        ]
+    ]
     degraded = next(iter(studies.values()))
     for name, study, what in (
         ("degraded", degraded, "degraded_psnr"),
         *((name, study, "restored_psnr") for name, study in studies.items()),
     ):
         scores = [fmean(getattr(each, what) for each in study if each.gain == gain) for gain in gains]
-        best = f"{fmean(each.scaled_psnr for each in study):.2f}" if what == "restored_psnr" else ""
-        lines.append([name, *(f"{score:.2f}" for score in scores), f"{fmean(scores):.2f}", best])
+        about_brightness = ["", ""]
+        if what == "restored_psnr":
+            off = fmean(abs(each.restored_mean - each.clean_mean) for each in study)
+            about_brightness = [f"{fmean(each.scaled_psnr for each in study):.2f}", f"{off:.3f}"]
+        lines.append([name, *(f"{score:.2f}" for score in scores), f"{fmean(scores):.2f}", *about_brightness])
     pictures = len({each.name for each in degraded})
     note = (
         f"{pictures} whole pictures, their grey levels multiplied. At the best brightness: each restored picture times "
-        "the one factor that suits it best, a mean over all gains."
+        "the one factor that suits it best, a mean over all gains. Brightness off by: how far a restored "
+        "picture's mean is from the clean one's, on a scale from 0 to 1, a mean over all of them."
     )
     return "\n".join((*aligned(lines), "", note)) + "\n"
 
