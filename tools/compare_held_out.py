@@ -76,6 +76,11 @@ def compare(arguments: argparse.Namespace) -> None:
     """
     recipe = load_recipe(arguments.recipe, ())
     recipe = replace(recipe, validation=replace(recipe.validation, samples=arguments.samples))
+    for task in arguments.tasks or ():
+        if task not in recipe.weights:
+            raise ConfigurationError(
+                f"--tasks {task}: {arguments.recipe} has no such task{nearest(task, recipe.weights)}"
+            )
     checkpoints = [load_checkpoint(each) for each in arguments.checkpoints]
     # Now: a training may replace its file meanwhile.
     digests = [sha256_of(each) for each in arguments.checkpoints]
@@ -111,12 +116,13 @@ def chosen(batches: Mapping[str, Batch], tasks: Iterable[str], countable: Iterab
     Raises:
         ConfigurationError: a task has none, or none of them counts.
     """
-    asked, countable = set(tasks), list(countable)
-    for task in asked - batches.keys():
-        raise ConfigurationError(
-            f"--tasks {task}: the recipe has no such task with held-out pictures{nearest(task, batches)}"
-        )
-    if not asked.intersection(countable):
+    asked, countable = list(tasks), list(countable)
+    for task in asked:
+        if task not in batches:
+            raise ConfigurationError(
+                f"--tasks {task}: none of its pictures are held out; with some are {', '.join(batches)}"
+            )
+    if not set(asked).intersection(countable):
         raise ConfigurationError(f"--tasks: none of these counts; add one of {', '.join(countable)}")
     return {task: batch for task, batch in batches.items() if task in asked}
 

@@ -70,12 +70,12 @@ def study(arguments: argparse.Namespace) -> None:
     ]
     if not pairs:
         raise DataError(
-            f"{arguments.data}: none of its {len(examples)} dark pictures is held out; six are needed"
+            f"{arguments.data}: none of its {len(examples)} dark pictures is held out; it takes six"
         )
     if arguments.output is not None and not arguments.output.parent.is_dir():
         raise OutputError(f"{arguments.output.parent}: no such folder; make it, or name another with -o")
     checkpoints = {each.as_posix(): load_checkpoint(each) for each in arguments.checkpoints}
-    digests = [sha256_of(each) for each in arguments.checkpoints]
+    digests = {each.as_posix(): sha256_of(each) for each in arguments.checkpoints}
     studies = {}
     for name, checkpoint in checkpoints.items():
         network = on_device(build_network(checkpoint), torch.device("cpu")).eval()

@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from anyir.data.layouts import Example
-from anyir.errors import DataError
+from anyir.errors import DataError, WeightsError
 from anyir.evaluation.exposure_study import markdown, study_exposures, to_json
 from anyir.picture import write_image
 
@@ -29,7 +30,7 @@ def pair(tmp_path):
 
 
 def test_a_picture_is_scored_at_every_gain_as_it_is_and_at_its_best_brightness(pair):
-    """Four times as bright is right for the dark picture as it is, and half a stop too much for a brighter one."""
+    """Four times as bright is right for the dark picture as it is, and too much by half for a brighter one."""
     clean = grey(120)
     clean[:, :20] = 60
     example = pair(clean // 4, clean)
@@ -72,6 +73,14 @@ def test_pictures_are_cut_to_what_the_network_takes_and_must_fit(pair):
     assert sizes == [(24, 40, 3)]
     with pytest.raises(DataError, match=r"1-dark\.png: its size is not that of"):
         study_exposures([pair(grey(9), grey(9, 64, 64))], lambda image: image, (1.0,))
+
+
+def test_what_cannot_be_scored_is_named(pair):
+    example = pair(grey(20), grey(100))
+    with pytest.raises(WeightsError, match=r"0-dark\.png: what these weights make of it is not finite"):
+        study_exposures([example], lambda image: image * np.float32(np.nan), (1.0,))
+    with pytest.raises(DataError, match=r"0-clean\.png: it has no dark picture"):
+        study_exposures([replace(example, degraded=None)], lambda image: image, (1.0,))
 
 
 def test_the_table_has_means_over_pictures(pair):

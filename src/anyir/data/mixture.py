@@ -202,6 +202,9 @@ def _wild(patches: Patches, generator: Generator) -> Tensor:
     return degraded
 
 
+_NEEDS_PAIRS: Final[tuple[Degrade, ...]] = (_paired, _rehazed, _reexposed)
+"""What begins with a pair's degraded images."""
+
 TASKS: Final[Mapping[str, Task]] = {
     "noise15": Task(CLEAN_SOURCES, partial(_gaussian, low=15, high=15)),
     "noise25": Task(CLEAN_SOURCES, partial(_gaussian, low=25, high=25)),
@@ -410,15 +413,11 @@ def check_sources(sources: Mapping[str, tuple[str, ...]]) -> None:
         for each in chosen:
             if each not in training:
                 raise ConfigurationError(f"sources {name}: no training set {each!r}{nearest(each, training)}")
-            if all(map(_has_pairs, TASKS[name].sources)) and not _has_pairs(each):
+            paired = all(layout.degraded is not None for layout in SETS[each].layouts)
+            if TASKS[name].degrade in _NEEDS_PAIRS and not paired:
                 raise ConfigurationError(
                     f"sources {name}: the set {each!r} has clean pictures only, and this task needs pairs"
                 )
-
-
-def _has_pairs(name: str) -> bool:
-    """Whether a set has degraded pictures beside its clean ones."""
-    return all(layout.degraded is not None for layout in SETS[name].layouts)
 
 
 def check_leave_out(leave_out: Mapping[str, tuple[str, ...]]) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from anyir.data.crops import centre
 from anyir.data.layouts import Example
-from anyir.errors import DataError
+from anyir.errors import DataError, WeightsError
 from anyir.evaluation.metrics import psnr
 from anyir.evaluation.protocol import PSNR_CAP, Restore
 from anyir.evaluation.tables import aligned
@@ -56,26 +56,30 @@ def study_exposures(
 
     Args:
         pairs: dark and clean pictures.
-        restore: what is studied.
+        restore: what is studied. It gets images whose sides are multiples of 8.
         gains: factors on the dark picture's grey levels, which are then rounded and clipped as a file would hold them.
 
     Raises:
-        DataError: a pair's pictures differ in size.
+        DataError: a pair has no dark picture, or its pictures differ in size; the message names the file.
         PictureError: a file is damaged; the message names it.
+        WeightsError: what is made of a picture is not finite; the message names the picture.
     """
     return tuple(exposed for pair in pairs for exposed in _one(pair, restore, gains))
 
 
 def _one(pair: Example, restore: Restore, gains: Sequence[float]) -> list[Exposed]:
-    assert pair.degraded is not None, "a dark picture has a clean one"
+    if pair.degraded is None:
+        raise DataError(f"{pair.clean}: it has no dark picture beside it; add one, or leave it out")
     dark, clean = (centre(read_image(each), MULTIPLE) for each in (pair.degraded, pair.clean))
     if dark.shape != clean.shape:
-        raise DataError(f"{pair.degraded}: its size is not that of {pair.clean}")
+        raise DataError(f"{pair.degraded}: its size is not that of {pair.clean}; leave the pair out")
     target = np.float32(clean) / np.float32(255)
     exposures: list[Exposed] = []
     for gain in gains:
         degraded = np.float32(np.clip(np.rint(dark * gain), 0, 255)) / np.float32(255)
         restored = np.clip(restore(degraded), 0, 1)
+        if not np.isfinite(restored).all():
+            raise WeightsError(f"{pair.degraded}: what these weights make of it is not finite; use others")
         scaled = restored * _best_factor(restored, target)
         scores = (min(psnr(each, target), PSNR_CAP) for each in (degraded, restored, scaled))
         means = (float(each.mean()) for each in (restored, target))
