@@ -9,25 +9,18 @@ guard.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from anyir.data.catalogue import held_out
-from anyir.data.layouts import examples_of, looked_for
-from anyir.data.sets import SETS
-from anyir.errors import AnyirError, DataError, OutputError
+from anyir import Restorer
+from anyir.data.catalogue import split_rows
+from anyir.errors import AnyirError, DataError
 from anyir.evaluation.exposure_study import markdown, study_exposures, to_json
 from anyir.evaluation.results import library_versions
-from anyir.files import sha256_of, write_atomically
-from anyir.model.checkpoint import build_network, load_checkpoint
-from anyir.model.network import AnyIR
-from anyir.training.objective import on_device
+from anyir.evaluation.tile_study import WHOLE
+from anyir.files import make_folder, write_atomically
+from anyir.model.engine import TorchEngine
 from anyir.training.recipe import load_recipe
 
 RECIPE = "anyir-cpu-tones"
@@ -59,40 +52,24 @@ def study(arguments: argparse.Namespace) -> None:
         AnyirError: for a checkpoint or data folder that cannot be used, or a file that cannot be written.
     """
     recipe = load_recipe(RECIPE, ())
-    examples = examples_of(arguments.data, SETS[DARK])
-    if not examples:
-        raise DataError(
-            f"{arguments.data}: the set {DARK!r} is not there; looked for {looked_for(SETS[DARK])}"
-        )
-    kept = held_out((each.clean for each in examples), recipe.validation.hold_out_every)
-    pairs = [
-        each for each in examples if each.clean in kept and each.scene not in recipe.leave_out.get(DARK, ())
-    ]
+    training, pairs = split_rows(DARK, arguments.data, recipe.validation.hold_out_every, recipe.leave_out)
     if not pairs:
         raise DataError(
-            f"{arguments.data}: none of its {len(examples)} dark pictures is held out; it takes six"
+            f"{arguments.data}: none of its {len(training)} dark pictures is held out; it takes six"
         )
-    if arguments.output is not None and not arguments.output.parent.is_dir():
-        raise OutputError(f"{arguments.output.parent}: no such folder; make it, or name another with -o")
-    checkpoints = {each.as_posix(): load_checkpoint(each) for each in arguments.checkpoints}
-    digests = {each.as_posix(): sha256_of(each) for each in arguments.checkpoints}
+    if arguments.output is not None:
+        make_folder(arguments.output.parent)
+    engines = {each.as_posix(): TorchEngine(each, "cpu") for each in arguments.checkpoints}
     studies = {}
-    for name, checkpoint in checkpoints.items():
-        network = on_device(build_network(checkpoint), torch.device("cpu")).eval()
-        studies[name] = study_exposures(pairs, lambda image, n=network: restored(n, image), arguments.gains)
+    for name, engine in engines.items():
+        restorer = Restorer(name, tile=WHOLE, guard=False, engine=engine)
+        studies[name] = study_exposures(pairs, restorer, arguments.gains)
         sys.stderr.write(f"{name}: {len(pairs)} pictures\n")
     sys.stdout.write(markdown(studies))
     if arguments.output is not None:
+        digests = {name: engine.sha256 for name, engine in engines.items()}
         about = {"command": f"python {shlex.join(sys.argv)}", "sha256": digests, **library_versions()}
-        content = json.dumps(to_json(studies, about), indent=1, allow_nan=False)
-        write_atomically(arguments.output, f"{content}\n".encode())
-
-
-@torch.no_grad()
-def restored(network: AnyIR, image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One (H, W, 3) image in [0, 1], its sides multiples of 8."""
-    batch = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).to(memory_format=torch.channels_last)
-    return network(batch)[0].permute(1, 2, 0).numpy()
+        write_atomically(arguments.output, to_json(studies, about).encode())
 
 
 def _gain(text: str) -> float:

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from anyir.data.layouts import Example
+from anyir.data.catalogue import Row
 from anyir.errors import DataError, WeightsError
 from anyir.evaluation.exposure_study import markdown, study_exposures, to_json
 from anyir.picture import write_image
@@ -16,7 +16,7 @@ def grey(level, height=24, width=40):
 
 @pytest.fixture
 def pair(tmp_path):
-    """pair(dark, clean) → an example on disk."""
+    """pair(dark, clean) → a row of a set, on disk."""
     made = []
 
     def make(dark, clean):
@@ -24,7 +24,7 @@ def pair(tmp_path):
         for file, image in zip(files, (dark, clean), strict=True):
             write_image(image, file)
         made.append(files)
-        return Example(f"{len(made)}", f"scene{len(made)}", files[1], files[0], None)
+        return Row("lowlight", f"scene{len(made)}", files[1], files[0], None)
 
     return make
 
@@ -96,6 +96,6 @@ def test_the_table_has_means_over_pictures(pair):
     assert lines[2] == ["degraded", *means, "", ""] and lines[3][:4] == ["same", *means]
     assert lines[4] == ["ninety", "28.13", "28.13", "28.13", "100.00", "0.039"]
     assert lines[6][0].startswith("2 whole pictures")
-    content = json.loads(json.dumps(to_json(studies, {"command": "this"}), allow_nan=False))
+    content = json.loads(to_json(studies, {"command": "this"}))
     assert content["command"] == "this" and [len(each) for each in content["studies"].values()] == [4, 4]
     assert content["studies"]["ninety"][0]["restored_mean"] == pytest.approx(90 / 255, abs=1e-4)

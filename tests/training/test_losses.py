@@ -60,8 +60,8 @@ def test_a_teacher_is_followed_by_its_share_and_only_where_it_betters_the_image(
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_teacher_is_not_followed_where_it_misses_the_tones(name):
-    """Three images that the teacher betters: two with noise left, one too bright in one colour."""
+def test_a_teacher_is_not_followed_where_it_misses_the_mean_colour(name):
+    """Three images that the teacher betters: with noise left; one a little too bright, one too dark in one colour."""
     loss = LOSSES[name]
     clean = torch.full((3, 3, 16, 16), 0.5)
     degraded, restored = clean - 0.3, clean - 0.25

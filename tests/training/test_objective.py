@@ -89,7 +89,7 @@ def test_with_the_whole_share_a_student_is_drawn_to_its_teacher(recipe, student,
     assert distance() < min(first / 2, 0.03)  # the clean images are 0.05 away from what the teacher makes
 
 
-def test_a_teachers_tones_are_followed_as_far_as_the_recipe_says(recipe, student, batch):
+def test_a_teachers_mean_colours_are_followed_as_far_as_the_recipe_says(recipe, student, batch):
     """Halfway adds 0.1 to every colour, where 0.15 is wanted: 0.05 beside it."""
     degraded, clean = batch
 

@@ -95,6 +95,23 @@ def held_out(clean: Iterable[Path], every: int) -> set[Path]:
     return set(sorted(set(clean))[HOLD_OUT_FIRST::every]) if every else set()
 
 
+def split_rows(
+    name: str,
+    data: Path,
+    hold_out_every: int,
+    leave_out: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> tuple[list[Row], list[Row]]:
+    """The examples of one set for training and for validation, as :func:`load_pictures` parts them.
+
+    Raises:
+        DataError: the set or a partner is missing.
+    """
+    rows = _rows_of(name, data)
+    kept = held_out((row.clean for row in rows), hold_out_every)  # the same ones, whatever is left out
+    used = [row for row in rows if row.scene not in leave_out.get(name, ())]
+    return [row for row in used if row.clean not in kept], [row for row in used if row.clean in kept]
+
+
 class TrainingPictures:
     """All pictures of a split, ready to be drawn from in batches.
 
@@ -314,11 +331,10 @@ def load_pictures(
     training: list[Row] = []
     validation: list[Row] = []
     for name in sources:
-        rows = _rows_of(name, data)
-        kept = held_out((row.clean for row in rows), hold_out_every)  # the same ones, whatever is left out
-        for row in rows:
-            if row.scene not in leave_out.get(name, ()):
-                (validation if row.clean in kept else training).append(row)
+        for chosen, rows in zip(
+            (training, validation), split_rows(name, data, hold_out_every, leave_out), strict=True
+        ):
+            chosen += rows
     return (
         TrainingPictures(training, held_on, crop_multiple, loading),
         TrainingPictures(validation, held_on, crop_multiple, loading),

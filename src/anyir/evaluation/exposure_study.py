@@ -6,6 +6,7 @@ factor is the best one is not about brightness.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
@@ -14,8 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from anyir.data.catalogue import Row
 from anyir.data.crops import centre
-from anyir.data.layouts import Example
 from anyir.errors import DataError, WeightsError
 from anyir.evaluation.metrics import psnr
 from anyir.evaluation.protocol import PSNR_CAP, Restore
@@ -49,9 +50,7 @@ class Exposed:
     clean_mean: float
 
 
-def study_exposures(
-    pairs: Iterable[Example], restore: Restore, gains: Sequence[float]
-) -> tuple[Exposed, ...]:
+def study_exposures(pairs: Iterable[Row], restore: Restore, gains: Sequence[float]) -> tuple[Exposed, ...]:
     """Restore every dark picture at every gain, whole.
 
     Args:
@@ -67,7 +66,7 @@ def study_exposures(
     return tuple(exposed for pair in pairs for exposed in _one(pair, restore, gains))
 
 
-def _one(pair: Example, restore: Restore, gains: Sequence[float]) -> list[Exposed]:
+def _one(pair: Row, restore: Restore, gains: Sequence[float]) -> list[Exposed]:
     if pair.degraded is None:
         raise DataError(f"{pair.clean}: it has no dark picture beside it; add one, or leave it out")
     dark, clean = (centre(read_image(each), MULTIPLE) for each in (pair.degraded, pair.clean))
@@ -126,7 +125,7 @@ def markdown(studies: Mapping[str, Sequence[Exposed]]) -> str:
     return "\n".join((*aligned(lines), "", note)) + "\n"
 
 
-def to_json(studies: Mapping[str, Sequence[Exposed]], about: Mapping[str, Any]) -> dict[str, Any]:
+def to_json(studies: Mapping[str, Sequence[Exposed]], about: Mapping[str, Any]) -> str:
     """Every picture at every gain, for programs."""
     rounded = {
         name: [
@@ -138,4 +137,4 @@ def to_json(studies: Mapping[str, Sequence[Exposed]], about: Mapping[str, Any]) 
         ]
         for name, study in studies.items()
     }
-    return {**about, "studies": rounded}
+    return json.dumps({**about, "studies": rounded}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
