@@ -158,9 +158,9 @@ def test_pairs_lend_their_rain_to_other_pictures(lending):
     assert 70 <= upright.sum() <= 130
     slanted = (gained[~upright].amax((1, 2)) > 1e-3).sum(1)
     assert (slanted > 20).all()
-    # Lent by seven pairs of different brightness, at strengths of 0.4 to 1.4; the eighth is held out.
+    # Lent by seven pairs of different brightness, at strengths of 0.5 to 2; the eighth is held out.
     peaks = gained[upright].amax((1, 2, 3)) * 255
-    assert 0.4 * 20 - 1 <= peaks.min() < 0.6 * 20 and 90 < peaks.max() <= 1.4 * 90 + 1
+    assert 0.5 * 20 - 1 <= peaks.min() < 0.7 * 20 and 120 < peaks.max() <= 2 * 90 + 1
     lent = held.lend(held.pool(["rain"]), held.draw(held.pool(["photos"]), 4, 64, seeded()), seeded())
     assert (lent.layer.amax((1, 2, 3)) * 255).round().unique().tolist() == [20 + 10 * 5]
 

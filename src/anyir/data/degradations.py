@@ -113,13 +113,19 @@ def _convolve_inside(images: Tensor, kernels: Tensor) -> Tensor:
     return torch.fft.irfft2(spectrum, s=size)[..., lost:, lost:].contiguous()
 
 
+_SHARPEST: Final = 0.4
+"""Standard deviation of the thinnest line that a camera shows, in pixels: each gathers light over its whole width."""
+
+
 def line_kernels(lengths: Tensor, angles: Tensor, widths: Tensor, side: int) -> Tensor:
     """Soft straight lines through the centre, each of sum 1: the trace of something that moves at constant speed.
+
+    No thinner than a camera shows it, so that a slanted one is even along its way and not dotted.
 
     Args:
         lengths: (N,) in pixels.
         angles: (N,) in radians from the vertical.
-        widths: (N,) standard deviation across the line, in pixels.
+        widths: (N,) standard deviation across the line before a camera sees it, in pixels.
         side: K, odd.
 
     Returns:
@@ -130,7 +136,7 @@ def line_kernels(lengths: Tensor, angles: Tensor, widths: Tensor, side: int) -> 
     sine, cosine = torch.sin(angles)[:, None, None], torch.cos(angles)[:, None, None]
     along, across = y * cosine + x * sine, x * cosine - y * sine
     inside = torch.sigmoid((lengths[:, None, None] / 2 - along.abs()) * 2)
-    kernels = inside * torch.exp(-0.5 * (across / widths[:, None, None]) ** 2)
+    kernels = inside * torch.exp(-0.5 * across.square() / (widths[:, None, None].square() + _SHARPEST**2))
     return kernels / kernels.sum((1, 2), keepdim=True)
 
 
@@ -197,7 +203,7 @@ class RainShower:
     width: tuple[float, float] = (0.4, 1.4)
     density: tuple[float, float] = (0.0006, 0.012)
     brightness: tuple[float, float] = (0.08, 0.6)
-    veil: tuple[float, float] = (0.0, 0.06)
+    veil: tuple[float, float] = (0.0, 0.0)
     side: int = 49
 
     def __post_init__(self) -> None:
@@ -208,6 +214,7 @@ class RainShower:
 
 
 LIGHT_RAIN: Final = RainShower()
+"""Streaks alone. A faint veil looks like a dull picture: to learn from one darkens what lies between the streaks."""
 HEAVY_RAIN: Final = RainShower(
     length=(10.0, 48.0), width=(0.5, 2.0), density=(0.006, 0.02), brightness=(0.06, 0.25), veil=(0.0, 0.15)
 )
@@ -217,7 +224,6 @@ BROAD_RAIN: Final = RainShower(
     width=(1.0, 3.2),
     density=(0.0004, 0.003),
     brightness=(0.06, 0.5),
-    veil=(0.0, 0.0),
     side=69,
 )
 """Few, long and broad streaks: drops near the camera. Measured on three of the synthetic training pairs (13 to 15)."""

@@ -116,7 +116,7 @@ def _lent_rain(patches: Patches, generator: Generator) -> Tensor:
     angles = torch.where(turned, _between(patches, -0.5, 0.5, generator), 0.0)
     scales = torch.where(turned, _log_between(patches, 0.8, 1.4, generator), 1.0)
     layer = torch.where(turned[:, None, None, None], turn(patches.layer, angles, scales), patches.layer)
-    return quantise(add_layer(patches.clean, layer, _log_between(patches, 0.4, 1.4, generator)))
+    return quantise(add_layer(patches.clean, layer, _log_between(patches, 0.5, 2.0, generator)))
 
 
 def _haze(patches: Patches, generator: Generator) -> Tensor:
@@ -231,7 +231,8 @@ TASKS: Final[Mapping[str, Task]] = {
         (*CLEAN_SOURCES, "street"), partial(_blur, low=2.0, high=12.0), zooms=(1, 2), tones=0.5
     ),
     "blur_pairs": Task(("blur",), _paired, zooms=(1, 2), tones=0.5),
-    "lowlight": Task(("lowlight",), _paired, zooms=(1, 2)),
+    # More often at half its size: what a small part of a dark room shows says little of how bright the room should be.
+    "lowlight": Task(("lowlight",), _paired, zooms=(1, 2, 2)),
     "reexposed": Task(("lowlight",), _reexposed, zooms=(1, 2, 3)),
     "dark": Task(CLEAN_SOURCES, _dark, zooms=(1, 2)),
     "jpeg": Task(CLEAN_SOURCES, _jpeg, tones=0.5),

@@ -52,7 +52,7 @@ def batch_loss(
         degraded: what it was made from.
         taught: what a teacher makes of it; None without one.
         share: of the loss that is measured against ``taught`` instead of ``clean``, 0 to 1. The teacher is not followed
-            in an image that it leaves no better than it was.
+            in an image that it leaves no better than it was, or than ``restored`` is.
         mean_tolerance: largest difference between the means of ``taught`` and ``clean``, in any channel, with which the
             teacher is followed; None for any.
     """
@@ -61,7 +61,7 @@ def batch_loss(
     if harm or taught is not None:
         before = loss(degraded, clean)
         if taught is not None:
-            right = loss(taught, clean) < before
+            right = loss(taught, clean) < torch.minimum(before, own.detach())
             if mean_tolerance is not None:
                 right &= (taught - clean).mean((2, 3)).abs().amax(1) <= mean_tolerance
             followed = torch.where(right[:, None, None, None], taught, clean)  # a result not finite is none
