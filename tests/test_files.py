@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import stat
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from anyir import files
 from anyir.errors import OutputError
-from anyir.files import check_folder, leftovers, remove_leftovers, sha256_of, write_atomically
+from anyir.files import check_folder, leftovers, remove_leftovers, sha256_of, utf8, write_atomically
 from anyir.picture import Picture, read, write
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions and links")
@@ -250,3 +251,10 @@ def test_the_hash_of_a_file_is_that_of_all_its_pieces(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "_PIECE", 2)
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_text_with_a_name_that_is_not_utf_8_becomes_utf_8_that_json_reads_back():
+    name = "caf\udce9 日.png"  # as Python has the bytes of a name that are no UTF-8
+    content = utf8(json.dumps({"name": name}, ensure_ascii=False))
+    assert content == rb'{"name": "caf\udce9 ' + "日".encode() + b'.png"}'
+    assert json.loads(content) == {"name": name}

@@ -104,6 +104,15 @@ def hold(descriptor: int, *, wait: bool = True) -> bool:
     return True
 
 
+def utf8(text: str) -> bytes:
+    """Text as the bytes of a file that we write: UTF-8 whatever names of other files are in it.
+
+    Bytes of a name that are no UTF-8 are lone surrogates to Python. Each becomes an escape, from which JSON makes the
+    name again.
+    """
+    return text.encode("utf-8", "backslashreplace")
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal; it is read piece by piece.
 

@@ -1,6 +1,7 @@
 """Folder jobs that are interrupted, killed, rerun and verified, as a user would."""
 
 import json
+import os
 import random
 import re
 import shutil
@@ -239,3 +240,20 @@ def test_a_long_table_ends_with_a_word_on_the_rest(anyir, weights, pictures, tmp
     _, out, _ = anyir("restore", pictures, "-o", tmp_path / "out", "--weights", weights, "--report", report)
     assert out.splitlines()[-1] == f"and 1 more in {report}"
     assert len(out.splitlines()) == 3
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
+def test_a_name_that_is_not_utf_8_stops_nobody(anyir, weights, pictures, tmp_path):
+    odd = pictures / os.fsdecode(b"caf\xe9.png")
+    os.rename(pictures / "a.png", odd)
+    report = tmp_path / "r.json"
+    command = ["restore", pictures, "-o", tmp_path / "out", "--weights", weights]
+    code, _, err = anyir(*command, "--report", report)
+    assert code == 0, err
+    assert (tmp_path / "out" / odd.name).exists()
+    assert json.loads(report.read_text("utf-8"))["pictures"][1]["input"] == str(odd)
+    assert (tmp_path / "out" / NAME).read_text("utf-8").count(r"caf\udce9.png") == 2, (
+        "UTF-8, for other programs"
+    )
+    assert "2 skipped" in anyir(*command)[2]
+    assert anyir(*command, "--verify")[0] == 0

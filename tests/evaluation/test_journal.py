@@ -38,6 +38,13 @@ def test_what_was_added_is_found_again_whatever_killed_the_process(path, pair):
     assert again.find("haze", pair) is None
 
 
+def test_names_that_are_no_utf_8_are_found_again(path, pair):
+    about = {"weights": "caf\udce9.onnx"}
+    Journal(path, about).add("caf\udce9", pair, done("\udce9"))
+    assert Journal(path, about).find("caf\udce9", pair) == done("\udce9")
+    assert path.read_text("utf-8").count(r"\udce9") == 4
+
+
 def test_a_picture_that_was_changed_since_is_not_the_same(path, pair):
     Journal(path, ABOUT).add("rain", pair, done("1"))
     assert pair.degraded is not None

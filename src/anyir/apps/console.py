@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from anyir.apps.time_left import TimeLeft, in_words
 from anyir.errors import shown
-from anyir.files import make_folder, write_atomically
+from anyir.files import make_folder, utf8, write_atomically
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -43,7 +43,7 @@ def write_text(path: Path, text: str) -> None:
         OutputError: the folder or the disk refuses.
     """
     make_folder(path.parent)
-    write_atomically(path, text.encode())
+    write_atomically(path, utf8(text))
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from anyir.apps.console import counting, say, table, write_text
 from anyir.apps.extras import require_extra
+from anyir.errors import shown
 from anyir.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
@@ -188,6 +189,6 @@ def _list(title: str, lines: Iterable[str]) -> None:
     if lines:
         print(f"\n{title}: {len(lines)}")
         for line in lines[:SHOWN]:
-            print(f"  {line}")
+            print(f"  {shown(line)}")
         if len(lines) > SHOWN:
             print(f"  and {len(lines) - SHOWN} more: --report FILE.json has them all")

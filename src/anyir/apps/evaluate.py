@@ -17,7 +17,7 @@ from anyir.apps.engines import QUALITIES
 from anyir.apps.extras import require_extra
 from anyir.apps.options import repeating_command, tile_size
 from anyir.errors import DataError, OutputError, UsageError
-from anyir.files import make_folder, write_atomically
+from anyir.files import make_folder, utf8, write_atomically
 
 if TYPE_CHECKING:
     from anyir.evaluation.journal import Journal
@@ -326,7 +326,7 @@ def _write(
         files |= _charts([*done, *earlier])
     for number, (model, results) in reversed(list(enumerate(zip(models, done, strict=True)))):
         stem = f"{RESULTS}-{model.name}" if number else RESULTS
-        files |= {f"{stem}.md": markdown(results).encode(), f"{stem}.json": to_json(results).encode()}
+        files |= {f"{stem}.md": utf8(markdown(results)), f"{stem}.json": utf8(to_json(results))}
     stale = _of_ours(output) - {output / name for name in files}
     if panels is not None:
         make_folder(output / FIGURES)
@@ -344,10 +344,10 @@ def _tables(results: Sequence[Results]) -> dict[str, bytes]:
 
     tables = (*comparison_tables(results), *cost_tables(results))
     made = f"# Beside the published numbers\n\nMade by\n\n    {results[0].command}\n"
-    files = {f"{TABLES}.md": "\n".join((made, *map(to_markdown, tables))).encode()}
+    files = {f"{TABLES}.md": utf8("\n".join((made, *map(to_markdown, tables))))}
     for each in tables:
-        files |= {f"{TABLES}-{each.name}.csv": to_csv(each).encode()}
-        files |= {f"{TABLES}-{each.name}.json": to_json(each).encode()}
+        files |= {f"{TABLES}-{each.name}.csv": utf8(to_csv(each))}
+        files |= {f"{TABLES}-{each.name}.json": utf8(to_json(each))}
     return files
 
 

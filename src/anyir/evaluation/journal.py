@@ -12,9 +12,7 @@ from typing import Any, Final
 from anyir.data.layouts import Example
 from anyir.errors import DataError, OutputError
 from anyir.evaluation.results import ImageResult, image_from_json, image_to_json
-from anyir.files import cannot_write
-
-_ENCODING: Final = "utf-8"
+from anyir.files import cannot_write, utf8
 
 
 class Journal:
@@ -77,7 +75,7 @@ class Journal:
 
     def _write(self, line: str) -> None:
         with self.path.open("ab") as file:
-            file.write(line.encode(_ENCODING) + b"\n")
+            file.write(utf8(line) + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -90,7 +88,7 @@ class Journal:
         lines = content.splitlines(keepends=True)
         if not lines or not lines[0].endswith(b"\n"):
             return 0
-        if lines[0].decode(_ENCODING, "replace").rstrip("\n") != head:
+        if lines[0] != utf8(head) + b"\n":
             if anew:
                 return 0
             raise OutputError(

@@ -25,6 +25,7 @@ from anyir.evaluation.metrics import psnr, ssim
 from anyir.evaluation.results import RESAMPLINGS, ImageResult, Score, SetResult
 from anyir.evaluation.sets import EvaluationSet
 from anyir.evaluation.variants import VARIANTS, measured
+from anyir.files import utf8
 from anyir.picture import read_image
 
 Restore = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -101,7 +102,7 @@ def crop(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def noise_generator(seed: int, name: str, sigma_255: float) -> np.random.Generator:
     """The generator for one picture at one σ: the same whatever else is evaluated, and in whatever order."""
-    digest = hashlib.sha256(f"{seed}\n{name}\n{sigma_255:g}".encode()).digest()
+    digest = hashlib.sha256(utf8(f"{seed}\n{name}\n{sigma_255:g}")).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 

@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 
 from anyir._version import __version__
 from anyir.errors import OutputError, shown
-from anyir.files import cannot_write, hold, make_folder
+from anyir.files import cannot_write, hold, make_folder, utf8
 from anyir.inference.findings import Findings, from_json, to_json
 
 NAME: Final = "anyir-manifest.jsonl"
@@ -126,7 +126,7 @@ class Manifest:
             OutputError: the file cannot be written. It is then as it was.
         """
         make_folder(self.path.parent)
-        line = json.dumps(_to_json(entry), ensure_ascii=False).encode() + b"\n"
+        line = utf8(json.dumps(_to_json(entry), ensure_ascii=False)) + b"\n"
         try:
             with os.fdopen(os.open(self.path, _TO_APPEND, 0o666), "r+b", buffering=0) as file:
                 hold(file.fileno())

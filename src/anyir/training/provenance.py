@@ -17,6 +17,7 @@ import torch
 
 from anyir._version import __version__
 from anyir.data.catalogue import Row
+from anyir.files import utf8
 
 _HERE = Path(__file__).resolve()
 
@@ -62,7 +63,7 @@ def data_summary(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
 def _names_and_sizes(rows: Iterable[Row]) -> str:
     files = {file for row in rows for file in (row.clean, row.degraded, row.labels) if file is not None}
     lines = sorted(f"{file.parent.name}/{file.name} {file.stat().st_size}\n" for file in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256(utf8("".join(lines))).hexdigest()
 
 
 def commit(file: Path = _HERE) -> dict[str, Any] | None:
