@@ -210,6 +210,13 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
 
 
 @posix
+def test_a_leftover_that_goes_while_it_is_looked_for_is_none(tmp_path, monkeypatch):
+    (tmp_path / ".anyir-0123456789abcdef.tmp").write_bytes(b"")
+    there = os.listdir(tmp_path)
+    monkeypatch.setattr(os, "listdir", lambda folder: [*there, ".anyir-fedcba9876543210.tmp"])
+    assert leftovers(tmp_path) == [tmp_path / there[0]]
+
+
 def test_a_link_called_like_a_leftover_is_none(tmp_path):
     (tmp_path / "mine.png").write_bytes(OLD)
     (tmp_path / ".anyir-0123456789abcdef.tmp").symlink_to("mine.png")

@@ -61,7 +61,15 @@ def leftovers(folder: Path) -> list[Path]:
         names = sorted(name for name in os.listdir(folder) if _TEMPORARY.fullmatch(name))
     except OSError:  # no such folder, or one that may not be read: it shows none
         return []
-    return [path for path in map(folder.joinpath, names) if stat.S_ISREG(path.lstat().st_mode)]
+    return [path for path in map(folder.joinpath, names) if _is_file(path)]
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is an ordinary file, not a link; one that is gone since it was listed is none."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def remove_leftovers(folder: Path) -> list[Path]:

@@ -216,6 +216,33 @@ def test_usage_is_one_line_and_exit_code_2(
     assert tree(tmp_path) == before
 
 
+def test_a_report_that_cannot_be_written_is_told_before_the_work(anyir, weights, pictures, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    before = tree(tmp_path)
+    code, _, err = anyir("restore", pictures, "--weights", weights, "--report", tmp_path / "file" / "r.json")
+    assert code == 1 and "is no folder; choose another output" in err and err.count("\n") == 1
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ([], "run the same command again: what is there is not restored twice"),
+        (["--overwrite"], "the others keep their earlier results; the same command begins again"),
+    ],
+)
+def test_who_interrupts_is_told_what_the_same_command_would_do(
+    anyir, weights, pictures, monkeypatch, options, advice
+):
+    def interrupted(plan, restorer, on_progress):
+        yield Outcome(plan.jobs[0].source)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("anyir.inference.batch.run", interrupted)
+    code, _, err = anyir("restore", pictures, "--weights", weights, *options)
+    assert code == 130 and "1 of 2 pictures done" in err and advice in err
+
+
 def test_a_second_run_does_not_restore_again(anyir, weights, pictures):
     assert anyir("restore", pictures, "--weights", weights)[0] == 0
     first = (pictures / "a.restored.png").stat()

@@ -13,7 +13,7 @@ from anyir.inference.batch import run
 from anyir.inference.batch_plan import BatchSettings, plan
 from anyir.inference.batch_report import report, summarise
 from anyir.inference.manifest import NAME
-from anyir.picture import compare_pictures, read, write_image
+from anyir.picture import Picture, compare_pictures, read, write, write_image
 
 
 def planned(paths, **settings):
@@ -74,6 +74,18 @@ def test_files_given_by_name_are_always_tried(folder):
         ".hidden.restored.png",
         "scan.restored.png",
     ]
+
+
+@pytest.mark.parametrize("settings", [{}, {"side_by_side": True}, {"format": "png"}])
+def test_a_shell_that_names_results_too_can_run_the_same_command_again(folder, brighten, settings):
+    given = folder("a.jpg", "a.png", "b.jpg", "theirs.restored.jpg")
+    outcomes = list(run(plan(sorted(given.glob("*")), BatchSettings(**settings)), brighten))
+    assert [outcome.status for outcome in outcomes] == ["restored"] * 4
+    made = tree(given)
+    for again in (settings, {**settings, "side_by_side": False}):
+        outcomes = list(run(plan(sorted(given.glob("*")), BatchSettings(**again)), brighten))
+        assert [outcome.status for outcome in outcomes] == ["skipped"] * 4
+    assert tree(given) == made
 
 
 def test_a_picture_given_twice_is_restored_once(folder):
@@ -371,6 +383,36 @@ def test_a_comparison_is_not_left_behind_without_its_result(folder, brighten, mo
     assert tree(given) == ["a.png"]
 
 
+def test_a_comparison_that_was_replaced_is_not_lost_with_the_interrupt(folder, brighten, monkeypatch):
+    given = folder("a.png")
+    list(run(plan([given], BatchSettings(side_by_side=True)), brighten))
+    whole = tree(given)
+
+    def interrupted(path, content, *, overwrite):
+        if path.name == "a.restored.png":
+            raise KeyboardInterrupt
+        write_atomically(path, content, overwrite=overwrite)
+
+    monkeypatch.setattr("anyir.inference.batch.write_atomically", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(run(plan([given], BatchSettings(side_by_side=True, overwrite=True)), brighten))
+    assert tree(given) == whole
+
+
+def test_an_interrupt_after_the_last_file_of_a_picture_removes_none(folder, brighten, monkeypatch):
+    given = folder("a.png")
+
+    def interrupted(path, content, *, overwrite):
+        write_atomically(path, content, overwrite=overwrite)
+        if path.name == "a.restored.png":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("anyir.inference.batch.write_atomically", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(run(plan([given], BatchSettings(side_by_side=True)), brighten))
+    assert tree(given) == ["a.png", "a.restored.compare.png", "a.restored.png"]
+
+
 def test_an_interrupt_leaves_what_is_done_and_nothing_else(folder, function_engine, tmp_path):
     given = folder("a.png", "b.png", "c.png")
 
@@ -499,6 +541,25 @@ def test_a_folder_that_cannot_be_made_fails_before_the_work(folder, function_eng
     assert [outcome.error is None for outcome in outcomes] == [True, False]
     assert "cannot make the folder" in str(outcomes[1].error)
     assert len(engine.shapes) == 1
+
+
+def test_a_folder_that_may_not_be_written_to_fails_before_the_work(
+    folder, function_engine, tmp_path, monkeypatch
+):
+    given, out = folder("a.png"), tmp_path / "out"
+    out.mkdir()
+    monkeypatch.setattr("anyir.files.os.access", lambda path, mode: Path(path) != out)
+    engine = function_engine(lambda batch: batch)
+    (outcome,) = run(plan([given], BatchSettings(output=out)), Restorer(engine=engine))
+    assert "may not be written to" in str(outcome.error) and engine.shapes == []
+
+
+def test_what_the_format_cannot_hold_fails_before_the_work(folder, function_engine):
+    given = folder("a.png")
+    write(Picture(np.full((10, 12, 3), 9, np.uint16)), given / "a.png", overwrite=True)
+    engine = function_engine(lambda batch: batch)
+    (outcome,) = run(plan([given], BatchSettings(format="jpeg")), Restorer(engine=engine))
+    assert "JPEG cannot hold its 16 bits" in str(outcome.error) and engine.shapes == []
 
 
 # Figures

@@ -9,8 +9,8 @@ import pytest
 from anyir.errors import OutputError, UsageError
 from anyir.inference import Restorer
 from anyir.inference.batch import run
-from anyir.inference.batch_plan import BatchSettings, Outcome, plan
-from anyir.inference.batch_report import report
+from anyir.inference.batch_plan import BatchSettings, Job, Outcome, Plan, plan
+from anyir.inference.batch_report import report, summarise
 from anyir.inference.guard import Limits
 from anyir.inference.manifest import NAME, Manifest
 from anyir.inference.verify import verify
@@ -252,7 +252,10 @@ def test_one_foreign_half_of_a_pair_is_a_failure(folder, restore, out, theirs):
     ("share", "warnings"), [(None, ()), (0.004, ()), (0.39, ("the guard corrected tones in 39% of it",))]
 )
 def test_what_the_guard_did_is_a_warning_where_it_shows(tmp_path, share, warnings):
-    assert Outcome(tmp_path / "a.png", held_back=share).warnings == warnings
+    outcome = Outcome(tmp_path / "a.png", held_back=share)
+    assert outcome.warnings == warnings
+    summary = summarise(Plan(BatchSettings(), (Job(tmp_path / "a.png", tmp_path / "b.png"),)), [outcome])
+    assert summary.held_back == len(warnings), "what is counted is what is told"
 
 
 # Verification

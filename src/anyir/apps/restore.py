@@ -16,6 +16,7 @@ from anyir.apps.console import Interrupted, batch_progress, complain, counting, 
 from anyir.apps.engines import DEVICES, ENGINES, QUALITIES, check_choices, open_restorer
 from anyir.apps.options import tile_size
 from anyir.errors import UsageError, shown
+from anyir.files import check_folder
 
 if TYPE_CHECKING:
     from anyir.inference import Restorer
@@ -147,6 +148,8 @@ def restore(
         raise UsageError(f"--report {report}: must end in .json, so that it never replaces a picture")
     if report is not None and os.path.isdir(report):
         raise UsageError(f"--report {report}: is a folder; give a file's name")
+    if report is not None:
+        check_folder(report.parent)  # which is better known before hours of work than after
     settings = BatchSettings(
         output=output,
         recursive=recursive,
@@ -185,10 +188,8 @@ def restore(
         if not (quiet or interrupted):
             _print_table(report, [*outcomes, *plan.failures])
     if interrupted:
-        raise Interrupted(
-            f"interrupted: {len(outcomes)} of {len(plan.jobs)} pictures done, none half-written; to go on, "
-            "run the same command again without --overwrite: what is there is not restored twice"
-        )
+        done = f"{len(outcomes)} of {len(plan.jobs)} pictures done, none half-written"
+        raise Interrupted(f"interrupted: {done}; {_how_to_go_on(overwrite)}")
     if plan.failures or any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -215,6 +216,12 @@ def _run(plan: Plan, restorer: Restorer, quiet: bool) -> tuple[list[Outcome], bo
         except KeyboardInterrupt:
             return outcomes, True
     return outcomes, False
+
+
+def _how_to_go_on(overwrite: bool) -> str:
+    if overwrite:  # without it, what is left of an earlier run would count as done
+        return "the others keep their earlier results; the same command begins again with the first"
+    return "to go on, run the same command again: what is there is not restored twice"
 
 
 def _verify(plan: Plan, restorer: Restorer, quiet: bool) -> None:

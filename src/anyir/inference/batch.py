@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
 from anyir.errors import AnyirError, OutputError, shown
-from anyir.files import make_folder, remove_leftovers, write_atomically
+from anyir.files import check_folder, make_folder, remove_leftovers, write_atomically
 from anyir.inference.batch_plan import Job, Outcome, Plan
 from anyir.inference.findings import Findings, find
 from anyir.inference.manifest import NAME, Entry, Manifest
@@ -21,7 +21,7 @@ from anyir.inference.provenance import with_note
 from anyir.inference.restorer import Restorer
 from anyir.inference.standing import Making, hash_input, standing
 from anyir.inference.tiles import Progress
-from anyir.picture import SUFFIXES, Picture, compare_pictures, encode, read
+from anyir.picture import SUFFIXES, Picture, check_fits, compare_pictures, encode, read
 
 _E = TypeVar("_E", bound=BaseException)
 
@@ -133,7 +133,9 @@ class _Work:
         if each.found.outcome is not None:
             return
         make_folder(each.job.output.parent)
+        check_folder(each.job.output.parent)
         degraded = read(each.job.source)
+        check_fits(degraded, _format_of(each.job.output), name=shown(each.job.output))
         each.large = degraded.width * degraded.height > LARGE
         each.degraded = degraded.stripped() if self.plan.settings.strip_metadata else degraded
 
@@ -256,9 +258,10 @@ class _Work:
             for path, content in restored.files.items():
                 write_atomically(path, content, overwrite=path in found.replaceable)
                 written.append(path)
-        except BaseException:  # an interrupt too: half of a pair would refuse the next run
-            for path in written:
-                path.unlink(missing_ok=True)
+        except BaseException:  # an interrupt too: half of a new pair would refuse the next run
+            if job.output in found.replaceable or not os.path.lexists(job.output):
+                for path in set(written) - found.replaceable:
+                    path.unlink(missing_ok=True)
             raise
 
 

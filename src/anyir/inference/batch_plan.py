@@ -4,8 +4,9 @@ The rules, all applied before any picture is opened:
 
 - In a folder, only files with a known suffix count; hidden files, hidden folders and files already named
   ``*.restored.*`` are passed over, and so is the output folder where it lies inside, and every result in the manifest
-  (:mod:`anyir.inference.manifest`) of an earlier run's output folder. A file given by name is always tried. Nothing is
-  restored twice in one run.
+  (:mod:`anyir.inference.manifest`) of an earlier run's output folder. A file given by name is always tried, but for
+  one that by its name is the result or the comparison of another that is given, beside it. Nothing is restored twice
+  in one run.
 - A path that is not there and has ``*``, ``?`` or ``[`` in it is a pattern, for shells that do not expand it and lists
   too long for them; ``**`` stands for any folders. What it matches counts as found in the folder before its first
   wildcard.
@@ -39,7 +40,7 @@ from anyir.picture import DEFAULT_SUFFIX, SUFFIXES
 OutputFormat: TypeAlias = Literal["keep", "png", "jpeg", "webp", "tiff"]
 
 _WORTH_A_WORD: Final = 0.01
-"""Share of a picture, corrected by the guard, from which there is a warning."""
+"""Share of a picture, corrected by the guard, from which it is told."""
 
 _OTHER_PICTURES: Final = frozenset({".avif", ".bmp", ".gif", ".heic", ".jp2", ".jxl"})
 """Suffixes under which a folder is hardly meant, but one result in a format that anyir does not write."""
@@ -120,11 +121,15 @@ class Outcome:
         return "failed" if self.error is not None else "skipped" if self.skipped else "restored"
 
     @property
+    def corrected(self) -> bool:
+        """Whether the guard corrected tones in so much of it that it is worth a word."""
+        return (self.held_back or 0.0) >= _WORTH_A_WORD
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What somebody should know who goes on with the result."""
         note = (self.note,) if self.note else ()
-        share = self.held_back or 0.0
-        held_back = (f"the guard corrected tones in {share:.0%} of it",) if share >= _WORTH_A_WORD else ()
+        held_back = (f"the guard corrected tones in {self.held_back:.0%} of it",) if self.corrected else ()
         return (*note, *held_back, *(() if self.findings is None else self.findings.warnings))
 
 
@@ -159,6 +164,8 @@ def plan(paths: Sequence[Path], settings: BatchSettings) -> Plan:
     if not search.inputs:
         raise UsageError("; ".join(str(error) for _, error in search.failures) or "no pictures given")
     jobs = _name_outputs(search.inputs, settings, output_file, places)
+    if settings.output is None:
+        jobs = _without_results(jobs, places)
     sources = {place for job in jobs for place in (places.of(job.source), places.behind(job.source))}
     for job in jobs:
         for output in job.outputs:
@@ -216,6 +223,12 @@ def _name_outputs(
     return jobs
 
 
+def _without_results(jobs: Sequence[Job], places: Places) -> list[Job]:
+    """The jobs but those whose picture is, by its name, what others make: a shell's ``*.jpg`` names results too."""
+    made = {places.of(path) for job in jobs for path in (job.output, _comparison_of(job.output))}
+    return [job for job in jobs if places.of(job.source) not in made]
+
+
 def _clashing(jobs: Sequence[Job], places: Places) -> set[int]:
     """The jobs that would write a file which another one writes too."""
     claims = Counter(places.behind(output) for job in jobs for output in job.outputs)
@@ -249,5 +262,8 @@ def _job(found: Input, settings: BatchSettings, output_file: Path | None, *, kee
         output = source.with_name(f"{stem}{MARK}{suffix}")
     else:
         output = settings.output / found.place.with_name(f"{stem}{suffix}")
-    comparison = output.with_name(f"{output.stem}.compare{output.suffix}") if settings.side_by_side else None
-    return Job(source, output, comparison)
+    return Job(source, output, _comparison_of(output) if settings.side_by_side else None)
+
+
+def _comparison_of(output: Path) -> Path:
+    return output.with_name(f"{output.stem}.compare{output.suffix}")

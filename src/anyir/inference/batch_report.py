@@ -22,7 +22,7 @@ class Summary:
         failed: pictures and paths that have none, for a reason; an interrupted run leaves others besides.
         seconds: spent on all of them, without loading the weights.
         megapixels: restored, in millions of pixels.
-        held_back: restored pictures in which the guard corrected tones.
+        held_back: restored pictures in which the guard corrected tones, in so much of them that it is worth a word.
     """
 
     planned: int
@@ -50,7 +50,7 @@ def summarise(plan: Plan, outcomes: Sequence[Outcome]) -> Summary:
         failed=count["failed"],
         seconds=sum(outcome.seconds for outcome in outcomes),
         megapixels=sum(outcome.width * outcome.height for outcome in restored) / 1e6,
-        held_back=sum(bool(outcome.held_back) for outcome in restored),
+        held_back=sum(outcome.corrected for outcome in restored),
     )
 
 

@@ -81,7 +81,7 @@ def write_image(image: NDArray[np.uint8], path: Path | str, *, overwrite: bool =
 def _encode(picture: Picture, kind: str, name: str) -> bytes:
     if kind not in FORMATS:
         raise OutputError(f"{name}: unknown picture format {kind!r}; known formats: {', '.join(FORMATS)}")
-    _check_fits(picture, kind, name)
+    check_fits(picture, kind, name=name)
     try:
         with on_our_terms():
             if picture.depth == 16:
@@ -96,8 +96,17 @@ def _encode(picture: Picture, kind: str, name: str) -> bytes:
         ) from error
 
 
-def _check_fits(picture: Picture, kind: str, name: str) -> None:
-    """Refuse what the format would drop or reduce."""
+def check_fits(picture: Picture, kind: str, *, name: str) -> None:
+    """Refuse what the format would drop or reduce.
+
+    Args:
+        picture: to be encoded.
+        kind: of :data:`FORMATS`.
+        name: of the file, for the message.
+
+    Raises:
+        UnsupportedPicture: something would be; the message says what can hold it.
+    """
     label = kind.upper()
     if kind == "jpeg" and picture.alpha is not None:
         raise UnsupportedPicture(f"{name}: JPEG cannot hold its transparency; write PNG, WebP or TIFF")
