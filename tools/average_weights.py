@@ -14,13 +14,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from anyir.errors import AnyirError
+from anyir.apps.options import protect_inputs
+from anyir.errors import AnyirError, UsageError
+from anyir.files import make_folder
 from anyir.model.checkpoint import load_checkpoint, save_checkpoint
 from anyir.training.averaging import between
 
 
 def main() -> None:
-    """Exits with 1 where the checkpoints are of different networks."""
+    """Exits with 1 where the checkpoints cannot be averaged."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -32,23 +34,39 @@ def main() -> None:
     if not 0 <= arguments.share <= 1:
         parser.error("--share must be from 0 to 1")
     try:
-        old, new = load_checkpoint(arguments.old), load_checkpoint(arguments.new)
+        average(arguments.old, arguments.new, arguments.share, arguments.output)
     except AnyirError as error:
         sys.exit(f"average_weights: {error}")
+
+
+def average(old_file: Path, new_file: Path, share: float, output: Path) -> None:
+    """Write the average.
+
+    Raises:
+        AnyirError: a checkpoint cannot be used, both do not go together, the output is one of them, or it cannot be
+            written.
+    """
+    protect_inputs(output, old_file, new_file)
+    old, new = load_checkpoint(old_file), load_checkpoint(new_file)
     if old.network != new.network:
-        sys.exit("the two checkpoints are of different networks")
-    share = arguments.share
+        raise UsageError("the two checkpoints are of different networks; average two of one")
+    for file, header in ((old_file, old.header), (new_file, new.header)):
+        if "training" not in header:
+            raise UsageError(
+                f"{file}: says nothing of its training; give a checkpoint that anyir train wrote"
+            )
     state = between(old.state, new.state, share)
     training = said_once(new.header["training"])
     other = said_once(old.header["training"])
     averaged = {"share": share, "with": "started_from" if is_start(training, other) else other}
     header = {**new.header, "training": {**training, "averaged": averaged}}
     header.pop("results", None)
-    save_checkpoint(arguments.output, state, new.network, header)
+    make_folder(output.parent)
+    save_checkpoint(output, state, new.network, header)
 
 
 def said_once(training: dict[str, Any]) -> dict[str, Any]:
-    """A run's history with every average in it named as :func:`main` names it."""
+    """A run's history with every average in it named as :func:`average` names it."""
     said = dict(training)
     if isinstance(said.get("started_from"), dict):
         said["started_from"] = said_once(said["started_from"])

@@ -16,6 +16,7 @@ from typing import Final
 import torch
 from torch import Generator
 
+from anyir.apps.options import protect_inputs
 from anyir.errors import AnyirError
 from anyir.model.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from anyir.model.config import network_config
@@ -39,7 +40,9 @@ def main() -> None:
     parser.add_argument("-o", "--output", required=True, type=Path)
     arguments = parser.parse_args()
     try:
-        small = load_checkpoint(find_checkpoint(arguments.checkpoint))
+        checkpoint = find_checkpoint(arguments.checkpoint)
+        protect_inputs(arguments.output, checkpoint)
+        small = load_checkpoint(checkpoint)
         config = network_config(arguments.network)
         recipe = load_recipe(arguments.recipe)
         training, _ = load_split(recipe, arguments.data, torch.device("cpu"))

@@ -95,6 +95,15 @@ def test_wrong_usage_is_one_line_and_code_2(anyir, tmp_path):
         assert code == 2 and out == "" and message in err and len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", ["check", "stats"])
+def test_a_report_replaces_no_picture(anyir, folder, command):
+    picture = folder / "train/clean/photos/0.png"
+    before = picture.read_bytes()
+    code, out, err = anyir("data", command, folder, "--report", picture)
+    assert (code, out) == (2, "") and "must end in .json" in err
+    assert picture.read_bytes() == before
+
+
 def test_sets_lists_the_catalogue(anyir):
     code, out, _ = anyir("data", "sets")
     assert code == 0

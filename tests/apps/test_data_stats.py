@@ -43,6 +43,11 @@ def test_the_recipe_can_be_changed_drawn_and_reported(anyir, tiny_data, tmp_path
     assert values["tasks"]["noise50"]["after"] == 16
     assert read_image(figure).shape[1] == 1260
     assert [path.name for path in figure.parent.iterdir()] == ["a.png"]
+    figure.write_bytes(b"mine")
+    code, _, err = anyir("data", "stats", tiny_data, "-o", figure)
+    assert code == 1 and "exists already" in err and figure.read_bytes() == b"mine"
+    assert anyir("data", "stats", tiny_data, "-o", figure, "--overwrite")[0] == 0
+    assert read_image(figure).shape[1] == 1260
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,16 @@ def test_an_existing_file_is_kept_unless_told(anyir, checkpoint, tmp_path):
     assert model.stat().st_size > 1000
 
 
+@pytest.mark.parametrize("which", ["model.safetensors", "results.json"])
+def test_what_it_is_made_of_is_never_replaced(anyir, checkpoint, tmp_path, which):
+    (tmp_path / "results.json").write_text("{}")
+    before = (tmp_path / which).read_bytes()
+    results = ("--results", tmp_path / "results.json")
+    code, _, err = anyir("export", checkpoint, *results, "-o", tmp_path / which, "--overwrite")
+    assert code == 2 and "would replace an input" in err and err.count("\n") == 1
+    assert (tmp_path / which).read_bytes() == before
+
+
 @pytest.mark.parametrize("content", [None, b"", b"not a checkpoint"])
 def test_what_is_not_a_checkpoint(anyir, tmp_path, content):
     path = tmp_path / "bad.safetensors"

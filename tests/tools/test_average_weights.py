@@ -75,3 +75,21 @@ def test_older_histories_that_repeat_themselves_are_shortened(save, average):
     new = save("new", {"recipe": "three", "started_from": {**repeated, "settings": {"seed": 1}}}, 1.0)
     training = average(old, new, 0.5)[0].header["training"]
     assert training["averaged"]["with"] == training["started_from"]["averaged"]["with"] == "started_from"
+
+
+def test_a_checkpoint_that_it_is_made_of_is_not_replaced(save, average):
+    one = save("one", {"recipe": "one"}, 1.0)
+    before = one.read_bytes()
+    one.with_name("one-one.safetensors").hardlink_to(one)  # the output's name, of the same file
+    with pytest.raises(SystemExit) as stop:
+        average(one, one, 0.5)
+    assert "would replace an input" in str(stop.value) and one.read_bytes() == before
+
+
+def test_what_cannot_be_averaged_is_told_in_a_line(save, average):
+    mute = save("mute", {"recipe": "one"}, 1.0)
+    checkpoint = load_checkpoint(mute)
+    save_checkpoint(mute, checkpoint.state, CONFIG, {"name": "tiny"})
+    with pytest.raises(SystemExit) as stop:
+        average(save("old", {"recipe": "old"}, 0.0), mute, 0.5)
+    assert "mute.safetensors: says nothing of its training" in str(stop.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from anyir.apps.console import counting, say, table, write_text
 from anyir.apps.extras import require_extra
+from anyir.apps.options import check_report
 from anyir.errors import shown
 from anyir.files import make_folder, write_atomically
 
@@ -36,11 +38,13 @@ def check(
         list[str] | None, typer.Option("--set", metavar="NAME", help="Just this set (repeatable).")
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Write everything that was found here.")
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Write everything that was found to this file, replacing it."),
     ] = None,
 ) -> int:
     """Find the data sets in DIR, open every picture, and look for test pictures among the training pictures."""
     require_extra("train", ("torch",), "data check")
+    check_report(report)
     from anyir.data.audit import audit, to_json
 
     with counting("opening pictures") as on_file:
@@ -85,13 +89,18 @@ def stats(
     figure: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FIGURE", help="Draw it: .png, .svg or .pdf.")
     ] = None,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the numbers here.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Write the numbers to this file, replacing it."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FIGURE if it exists.")] = False,
 ) -> None:
     """Count the training samples of each task in DIR, before and after the recipe's weights."""
     require_extra("train", ("torch", *(("matplotlib",) if figure is not None else ())), "data stats")
     from anyir.training.recipe import load_recipe
     from anyir.training.stats import recipe_stats, to_json
 
+    check_report(report)
     settings = load_recipe(recipe, changes or ())
     if figure is not None:
         from anyir.evaluation.figure_style import check_format
@@ -104,7 +113,8 @@ def stats(
         from anyir.evaluation.stats_figure import stats_figure
 
         make_folder(figure.parent)
-        write_atomically(figure, stats_figure(result, figure.suffix))
+        drawn = partial(stats_figure, result, figure.suffix)
+        write_atomically(figure, drawn, overwrite=overwrite)
     print_stats(result)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from anyir.apps.console import say
 from anyir.apps.extras import require_extra
+from anyir.apps.options import protect_inputs
 
 
 def export(
@@ -32,6 +33,7 @@ def export(
     from anyir.model.checkpoint import load_checkpoint
     from anyir.model.export import export_onnx
 
+    protect_inputs(output, checkpoint, *(() if results is None else (results,)))
     weights = load_checkpoint(checkpoint)
     if results is not None:
         from anyir.evaluation.results import load_results, summary

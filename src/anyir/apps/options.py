@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from anyir.errors import UsageError
+from anyir.errors import UsageError, shown
+from anyir.files import check_folder
 
 
 def tile_size(text: str) -> int | Literal["auto"]:
@@ -47,6 +48,22 @@ def protect_inputs(output: Path, *inputs: Path) -> None:
     for path in inputs:
         if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
             raise UsageError(f"{output}: the result would replace an input; choose another output")
+
+
+def check_report(report: Path | None) -> None:
+    """See, before the work that it is about, that a report can be written; None: there is to be none.
+
+    Raises:
+        UsageError: its name is not that of a JSON file: a picture could be replaced by it.
+        OutputError: there is no place for it.
+    """
+    if report is None:
+        return
+    if report.suffix.lower() != ".json":
+        raise UsageError(f"--report {shown(report)}: must end in .json, so that it never replaces a picture")
+    if os.path.isdir(report):
+        raise UsageError(f"--report {shown(report)}: is a folder; give a file's name")
+    check_folder(report.parent)
 
 
 def repeating_command(command: str, options: Mapping[str, object]) -> str:

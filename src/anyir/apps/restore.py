@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import closing
 from enum import Enum
 from pathlib import Path
@@ -14,9 +13,8 @@ import typer
 from anyir._version import __version__
 from anyir.apps.console import Interrupted, batch_progress, complain, counting, say, table, write_text
 from anyir.apps.engines import DEVICES, ENGINES, QUALITIES, check_choices, open_restorer
-from anyir.apps.options import tile_size
+from anyir.apps.options import check_report, tile_size
 from anyir.errors import UsageError, shown
-from anyir.files import check_folder
 
 if TYPE_CHECKING:
     from anyir.inference import Restorer
@@ -144,12 +142,7 @@ def restore(
     check_choices(engine, device, quality)
     if verify and (overwrite or report is not None):
         raise UsageError("--verify changes nothing: leave out --overwrite and --report")
-    if report is not None and report.suffix.lower() != ".json":
-        raise UsageError(f"--report {report}: must end in .json, so that it never replaces a picture")
-    if report is not None and os.path.isdir(report):
-        raise UsageError(f"--report {report}: is a folder; give a file's name")
-    if report is not None:
-        check_folder(report.parent)  # which is better known before hours of work than after
+    check_report(report)
     settings = BatchSettings(
         output=output,
         recursive=recursive,
