@@ -76,6 +76,30 @@ def test_exif_and_gps_in_tiff_of_every_compression_twice_over(rng, make_exif, co
     assert tags == sorted(set(tags)), "a TIFF directory is sorted and has no entry twice"
 
 
+@pytest.mark.parametrize("compression", ["raw", "tiff_adobe_deflate"])
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("text", [b"J\xfcrgen \xa9 2024", "Jürgen 日本 © 2024".encode()])
+def test_texts_of_a_tiff_keep_their_bytes(make_file, format, compression, text):
+    """The artist, in the first directory, and the camera's owner, in EXIF's."""
+    artist, owner, read_as = 0x013B, 0xA430, text.decode("latin-1")
+    marks = b"A" * len(text), b"B" * len(text)
+    exif = Image.Exif()
+    exif[artist] = marks[0].decode()
+    exif[0x8769] = {owner: marks[1].decode()}
+    whole = Image.Exif()
+    whole.load(exif.tobytes())
+    data = make_file("TIFF", "RGB", exif=whole, compression="raw")
+    for mark in marks:
+        assert data.count(mark) == 1
+        data = data.replace(mark, text)
+    picture = read(data)
+    for _ in range(2):
+        picture = replace(picture, metadata=replace(picture.metadata, tiff_compression=compression))
+        parsed = opened_exif(encode(picture, format))
+        assert parsed[artist] == read_as and parsed.get_ifd(0x8769)[owner] == read_as
+        picture = read(encode(picture, format))
+
+
 def opened_exif(data: bytes) -> Image.Exif:
     with Image.open(io.BytesIO(data)) as image:
         return image.getexif()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageFile, PngImagePlugin
 
 from anyir.errors import PictureError, PictureTooLarge, UnreadablePicture, UnsupportedPicture
@@ -188,6 +189,36 @@ def test_exif_decides_over_xmp_and_both_are_reset(make_exif):
     picture = read(data)
     assert (picture.height, picture.width) == (4, 8)
     assert picture.metadata.xmp == xmp.replace(b">6<", b">1<")
+
+
+@pytest.mark.parametrize(
+    "words", ['tiff:Orientation="6"', "tiff:Orientation='6'", 'tiff:Orientation = "6"', "tiff:Make='a'"]
+)
+@pytest.mark.parametrize("tag", [None, 1, 3, 6, 8])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_tiffs_own_orientation_decides_over_xmp_and_either_turns_it_once(rng, words, tag, depth):
+    stored = rng.integers(0, 1 << depth, (4, 8, 3), dtype=f"uint{depth}")
+    xmp = f"<rdf:Description {words}/>".encode()
+    tags = [(0x02BC, 1, len(xmp), xmp, True)]
+    if tag is not None:
+        tags.append((0x0112, 3, 1, tag, True))
+    data = io.BytesIO()
+    tifffile.imwrite(
+        data,
+        stored,
+        photometric="rgb",
+        metadata=None,
+        extratags=tags,
+        resolution=(300, 150),
+        resolutionunit=2,
+    )
+    turned = {1: 0, 3: 2, 6: -1, 8: 1}[tag or (6 if "Orientation" in words else 1)]
+    picture = read(data.getvalue())
+    assert np.array_equal(picture.pixels, np.rot90(stored, turned))
+    assert picture.metadata.xmp == xmp.replace(b"6", b"1")
+    assert picture.metadata.dpi == pytest.approx((150, 300) if turned in (1, -1) else (300, 150))
+    if depth == 8:
+        assert read_size(data.getvalue()) == picture.pixels.shape[:2]
 
 
 def test_exif_that_imagemagick_wrote_into_a_text_chunk(make_exif):

@@ -21,8 +21,12 @@ _XMP_ORIENTATION: Final = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
-def make_upright(exif: bytes | None, xmp: bytes | None) -> tuple[int, bytes | None, bytes | None]:
+def make_upright(
+    exif: bytes | None, xmp: bytes | None, stated: int | None = None
+) -> tuple[int, bytes | None, bytes | None]:
     """The orientation that EXIF states (else XMP, else 1), and both blocks saying 1 instead.
+
+    ``stated`` is what a TIFF says in its own directory, beside both blocks: it decides before them.
 
     The EXIF thumbnail is unlinked: it shows the old pixels the old way up. A block that cannot be parsed
     stays as it is: nothing else will find an orientation in it either.
@@ -30,11 +34,12 @@ def make_upright(exif: bytes | None, xmp: bytes | None) -> tuple[int, bytes | No
     Returns:
         (orientation in 1 to 8, EXIF without its prefix, XMP)
     """
-    orientation: int | None = None
+    orientation = stated
     if exif is not None:
         while exif.startswith(EXIF_PREFIX):
             exif = exif[len(EXIF_PREFIX) :]
-        orientation, exif = _patch_exif(exif)
+        by_exif, exif = _patch_exif(exif)
+        orientation = orientation or by_exif
     if xmp is not None:
         found = _XMP_ORIENTATION.search(xmp)
         if orientation is None and found is not None:

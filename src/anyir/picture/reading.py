@@ -51,7 +51,9 @@ _SUBSAMPLINGS: Final[dict[tuple[int, ...], int]] = {
 }
 _MAX_DPI: Final = 65_535  # what a JPEG can state; 1 is what Pillow makes up for a TIFF that states nothing
 
-_TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_EXTRA_SAMPLES = 0x0106, 0x0102, 0x0152
+_TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_EXTRA_SAMPLES, _TIFF_ORIENTATION = 0x0106, 0x0102, 0x0152, 0x0112
+_TIFF_XMP: Final = "xmp of anyir"
+"""Key of a TIFF's XMP in its information, hidden from Pillow."""
 
 
 def read(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -119,9 +121,10 @@ def read_size(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> tu
             if kind == "png" and png_turns_late(file):
                 picture = _to_picture(image, file, kind, name)
                 return picture.height, picture.width
-            orientation, _, _ = make_upright(_exif_of(image, kind), _bytes_or_none(image.info.get("xmp")))
+            stated = _stated_orientation(image)
+            orientation, _, _ = make_upright(_exif_of(image, kind), _xmp_of(image), stated)
             height, width = image.height, image.width
-            return (width, height) if turns(orientation) else (height, width)
+            return (width, height) if turns(orientation) and stated is None else (height, width)
 
 
 @contextmanager
@@ -258,9 +261,13 @@ def _to_picture(image: ImageFile, file: IO[bytes], kind: str, name: str) -> Pict
         check_enough_data(file, png, name)
     if kind == "tiff":
         check_enough_parts(image, name)
+    stated = _stated_orientation(image)
     samples = decode_deep(image, lambda: _open_by_pillow(file, kind)) if is_deep_colour(image) else None
     image.load()  # after this, EXIF that follows the pixels is known too
-    orientation, exif, xmp = make_upright(_exif_of(image, kind), _bytes_or_none(info.get("xmp")))
+    orientation, exif, xmp = make_upright(_exif_of(image, kind), _xmp_of(image), stated)
+    dpi = _dpi(info.get("dpi"), orientation)
+    if stated is not None:
+        orientation = 1  # Pillow has turned it
     if samples is None:
         grey = image.mode in _GREY_MODES
         pixels, alpha = upright_arrays(image, transparent, orientation)
@@ -275,7 +282,7 @@ def _to_picture(image: ImageFile, file: IO[bytes], kind: str, name: str) -> Pict
         iptc=iptc_of(image, kind),
         comments=comments_of(image) if kind == "jpeg" else (),
         png_texts=png_texts_of(image) if kind == "png" else (),
-        dpi=_dpi(info.get("dpi"), orientation),
+        dpi=dpi,
         jpeg_tables=tables,
         # 4:2:2 halves the colour across; on its side it would halve it down, which no encoder setting does
         jpeg_subsampling=0 if subsampling == 1 and turns(orientation) else subsampling,
@@ -288,7 +295,12 @@ def _to_picture(image: ImageFile, file: IO[bytes], kind: str, name: str) -> Pict
 
 def _open_by_pillow(file: IO[bytes], kind: str) -> ImageFile:
     file.seek(0)
-    return Image.open(file, formats=[kind.upper()])
+    image = Image.open(file, formats=[kind.upper()])
+    if (
+        kind == "tiff" and "xmp" in image.info
+    ):  # by which Pillow would turn the pixels too, and cut it where it does
+        image.info[_TIFF_XMP] = image.info.pop("xmp")
+    return image
 
 
 def _stated_bits(file: IO[bytes], kind: str) -> int:
@@ -340,6 +352,16 @@ def _exif_of(image: Image.Image, kind: str) -> bytes | None:
         except ValueError:
             return None
     return exif
+
+
+def _xmp_of(image: Image.Image) -> bytes | None:
+    return _bytes_or_none(image.info.get("xmp", image.info.get(_TIFF_XMP)))
+
+
+def _stated_orientation(image: Image.Image) -> int | None:
+    """The orientation in a TIFF's own directory, by which Pillow turns it as it loads; None for other files."""
+    stated = getattr(image, "tag_v2", {}).get(_TIFF_ORIENTATION)
+    return stated if isinstance(stated, int) and 1 <= stated <= 8 else None
 
 
 def _bytes_or_none(value: object) -> bytes | None:

@@ -135,15 +135,33 @@ def _entries(tiff: bytes, directory: int, order: str) -> list[bytes]:
     return [tiff[at : at + _ENTRY_BYTES] for at in range(first, first + _ENTRY_BYTES * count, _ENTRY_BYTES)]
 
 
+class _Text(str):
+    """A text that is written as the bytes it was read from: Pillow reads Latin-1, and writes "?" for all but ASCII.
+
+    So UTF-8, which most programs write in spite of the standard, comes back as it was.
+    """
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "latin-1", errors: str = "strict") -> bytes:
+        return super().encode("latin-1", "replace")
+
+
+def _kept(value: object) -> object:
+    return _Text(value) if isinstance(value, str) else value
+
+
 def _descriptive(source: Image.Exif) -> Image.Exif:
     block = Image.Exif()
     for tag in source:
         if tag in _DESCRIPTIVE:
-            block[tag] = source[tag]
+            block[tag] = _kept(source[tag])
     for pointer in _POINTERS:
         if pointer in source:
             values = {
-                tag: value for tag, value in source.get_ifd(pointer).items() if tag != _INTEROPERABILITY
+                tag: _kept(value)
+                for tag, value in source.get_ifd(pointer).items()
+                if tag != _INTEROPERABILITY
             }
             if values:
                 block[pointer] = values  # Pillow puts a directory's offset in its place when it writes
