@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import struct
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import Image, ImageCms, features
 
 from anyir.errors import PictureTooLarge, UnreadablePicture, UnsupportedPicture
 from anyir.picture import encode, read, read_size
@@ -72,6 +73,15 @@ def test_what_colours_mean_by_numbers_goes_into_the_png():
     picture = read(bytes(data))
     assert picture.metadata.png_colour == ((b"cICP", bytes([12, 16, 0, 1])),)
     assert read(encode(picture)).metadata.png_colour == picture.metadata.png_colour
+    for format in ("jpeg", "webp", "tiff"):  # as which they would be taken for sRGB
+        with pytest.raises(UnsupportedPicture, match=r"primaries 12, transfer 16\); write PNG"):
+            encode(picture, format)
+        profiled = replace(
+            picture.metadata, icc=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        )
+        assert encode(replace(picture, metadata=profiled), format)
+        plain = replace(picture.metadata, png_colour=((b"cICP", bytes([1, 13, 0, 1])),))
+        assert encode(replace(picture, metadata=plain), format)
     assert read(encoded(quarters(), icc_profile=b"profile")).metadata.png_colour == ()
 
 

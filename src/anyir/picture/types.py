@@ -24,7 +24,8 @@ class Metadata:
         icc: the colour profile, byte for byte.
         exif: the EXIF block as a TIFF structure (without the ``Exif`` prefix of some formats), byte for byte
             but for two things: its orientation is 1, because the pixels are upright, and its thumbnail is
-            unlinked, because that shows the old pixels the old way up.
+            unlinked, because that shows the old pixels the old way up. Of a TIFF, where it is no block, what
+            describes the picture, tag by tag.
         xmp: the XMP packet, byte for byte but for its orientation, which is 1.
         iptc: the IPTC records of a JPEG or TIFF (caption, place, rights), byte for byte.
         comments: a JPEG's comments, byte for byte and in their order.

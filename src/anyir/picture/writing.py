@@ -27,6 +27,11 @@ _FULL_CHROMA: Final = 0
 _TIFF_COMPRESSIONS: Final = frozenset({"raw", "packbits", "tiff_lzw", "tiff_adobe_deflate"})
 _TIFF_DEFAULT: Final = "tiff_adobe_deflate"
 _XMP_KEYWORD: Final = b"XML:com.adobe.xmp\x00\x00\x00\x00\x00"  # uncompressed, no language, no translation
+_AS_WITHOUT_WORDS: Final = frozenset(
+    (primaries, transfer) for primaries in (1, 2) for transfer in (1, 2, 6, 13)
+)
+"""Numbers of ITU-T H.273 for colours that all programs show as they show those of which a file says nothing: BT.709
+primaries, or none stated, with the curve of sRGB or of video."""
 _ICC_GREY: Final = b"GRAY"
 _LUMA: Final = (
     19_595,
@@ -118,6 +123,12 @@ def check_fits(picture: Picture, kind: str, *, name: str) -> None:
             f"{name}: {label} holds sides of at most {MAX_SIDE[kind]} pixels, not {longest}; write PNG"
         )
     icc = picture.metadata.icc
+    cicp = dict(picture.metadata.png_colour).get(b"cICP", b"")[:2]
+    if icc is None and kind != "png" and cicp and tuple(cicp) not in _AS_WITHOUT_WORDS:
+        raise UnsupportedPicture(
+            f"{name}: {label} cannot say by numbers what its colours mean (primaries {cicp[0]}, transfer {cicp[1]}); "
+            "write PNG"
+        )
     if icc is not None and icc[16:20] == _ICC_GREY:
         if kind == "webp":
             raise UnsupportedPicture(
