@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from anyir.apps.train_progress import training_progress
 from anyir.picture import read_image, write_image
+from anyir.training.loop import Progress
 
 RECIPE = """
 network = "anyir-s"
@@ -135,4 +137,12 @@ def test_a_stopped_run_is_saved_and_says_how_to_go_on(start_tiny, recipe, tiny_d
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "--resume" in err.splitlines()[-1]
+    assert ("Ctrl-C again stops at once" in err) == (number == signal.SIGINT)
     assert (tmp_path / "run" / "state.safetensors").is_file()
+
+
+def test_a_slow_run_tells_its_speed_and_its_days(capsys):
+    with training_progress("anyir", before="a: ", quiet=False) as show:
+        show(Progress(100, 4000, 0.025, 1.5, 1e-4, 0.0432, 5 * 86400 + 3600, {}))
+    said = capsys.readouterr().err
+    assert said == "a: step 100 (2.5%): loss 1.5000, 0.0432 samples/s, 5 days, 1:00:00 left\n"

@@ -72,7 +72,9 @@ def test_pictures_are_cut_to_what_the_network_takes_and_must_fit(pair):
     )
     assert sizes == [(24, 40, 3)]
     with pytest.raises(DataError, match=r"1-dark\.png: its size is not that of"):
-        study_exposures([pair(grey(9), grey(9, 64, 64))], lambda image: image, (1.0,))
+        study_exposures(
+            [pair(grey(9, 45, 40), grey(9, 40, 40))], lambda image: image, (1.0,)
+        )  # equal once cut
 
 
 def test_what_cannot_be_scored_is_named(pair):

@@ -123,6 +123,9 @@ def test_other_settings_and_other_weights_are_another_result(folder, restore, pr
     ]
     assert statuses(restore(given, strength=0.5)) == ["restored"]
     assert statuses(restore(given, strength=0.5)) == ["skipped"]
+    restore(given, strength=1)
+    assert statuses(restore(given, strength=1.0)) == ["skipped"]
+    restore(given, strength=0.5)
     darken = Restorer("darken", engine=function_engine(lambda batch: batch - np.float32(0.01)))
     assert problems(given, restorer=darken, strength=0.5) == [
         f"{given / 'a.png'}: was restored with other weights (FunctionEngine)"

@@ -170,3 +170,9 @@ def test_a_manifest_that_is_none_stops_the_search_with_its_name(folder):
     assert sources(given) == [given / "a.jpg"]
     with pytest.raises(OutputError, match=NAME):
         plan([given], BatchSettings(recursive=True))
+
+
+def test_what_others_left_above_the_folder_is_no_hindrance(folder):
+    given = folder("sub/b.jpg")
+    (given / NAME).write_text("my notes\n")
+    assert sources(given / "sub") == [given / "sub" / "b.jpg"]

@@ -102,7 +102,11 @@ def test_a_file_that_is_one_half_written_line_is_an_empty_manifest(path, entry):
     assert Manifest(path).outputs == {"a.jpg"}
 
 
-@pytest.mark.parametrize("damage", [b"garbage\n", b"[1]\n", b"7\n", b'{"anyir_manifest": 2}\n', b"\xff\n"])
+@pytest.mark.parametrize(
+    "damage",
+    [b"garbage\n", b"[1]\n", b"7\n", b'{"anyir_manifest": 2}\n', b"\xff\n", b"[" * 100_000 + b"\n"],
+    ids=["words", "list", "number", "format", "bytes", "depth"],
+)
 def test_damaged_lines_are_counted_and_the_others_still_hold(path, entry, damage):
     manifest = Manifest(path)
     manifest.add(entry("a.jpg"))
@@ -112,6 +116,13 @@ def test_damaged_lines_are_counted_and_the_others_still_hold(path, entry, damage
     again = Manifest(path)
     assert (again.outputs, again.damaged) == ({"a.jpg", "b.jpg"}, [2])
     assert again.entries([path.parent / "b.jpg"]) == [entry("b.jpg")]
+
+
+def test_a_name_that_no_file_has_is_damage(path, entry):
+    manifest = Manifest(path)
+    manifest.add(entry("a\0b.jpg"))
+    manifest.add(entry("b.jpg"))
+    assert (Manifest(path).outputs, Manifest(path).damaged) == ({"b.jpg"}, [1])
 
 
 def test_two_runs_may_append_to_one_manifest(path, entry):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import timedelta
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from anyir.apps.console import say
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from anyir.training.loop import Progress
 
     OnProgress = Callable[[Progress], None]
+
+
+_STOPPING: Final = b"stopping once the step in hand is saved; Ctrl-C again stops at once\n"
 
 
 @contextmanager
@@ -31,6 +36,9 @@ def stop_request(*, restore: bool) -> Generator[Callable[[], bool]]:
         nonlocal asked
         asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if number == signal.SIGINT and restore:
+            with suppress(OSError):  # not by print, in which the signal may have come
+                os.write(sys.stderr.fileno(), _STOPPING)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -83,7 +91,7 @@ def _bar(title: str) -> Generator[OnProgress]:
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading pictures", total=1.0)
+        task = bar.add_task("reading pictures, and the first steps", total=1.0)
         yield lambda progress: bar.update(
             task, completed=progress.share, description=f"step {progress.step}, {_state(progress)}"
         )
@@ -92,8 +100,7 @@ def _bar(title: str) -> Generator[OnProgress]:
 def _state(progress: Progress) -> str:
     gain = [score.restored - score.degraded for task, score in progress.scores.items() if task != "clean"]
     validation = f", validation gain {sum(gain) / len(gain):+.2f} dB" if gain else ""
-    minutes, seconds = divmod(round(progress.seconds_left), 60)
     return (
-        f"loss {progress.loss:.4f}, {progress.samples_per_second:.0f} samples/s{validation}, "
-        f"{minutes}:{seconds:02d} left"
+        f"loss {progress.loss:.4f}, {progress.samples_per_second:.3g} samples/s{validation}, "
+        f"{timedelta(seconds=round(progress.seconds_left))} left"
     )

@@ -69,9 +69,10 @@ def study_exposures(pairs: Iterable[Row], restore: Restore, gains: Sequence[floa
 def _one(pair: Row, restore: Restore, gains: Sequence[float]) -> list[Exposed]:
     if pair.degraded is None:
         raise DataError(f"{pair.clean}: it has no dark picture beside it; add one, or leave it out")
-    dark, clean = (centre(read_image(each), MULTIPLE) for each in (pair.degraded, pair.clean))
+    dark, clean = (read_image(each) for each in (pair.degraded, pair.clean))
     if dark.shape != clean.shape:
         raise DataError(f"{pair.degraded}: its size is not that of {pair.clean}; leave the pair out")
+    dark, clean = centre(dark, MULTIPLE), centre(clean, MULTIPLE)
     target = np.float32(clean) / np.float32(255)
     exposures: list[Exposed] = []
     for gain in gains:

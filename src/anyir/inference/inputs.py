@@ -9,12 +9,13 @@ import glob
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from anyir.errors import AnyirError, UnreadablePicture, UsageError
+from anyir.errors import AnyirError, OutputError, UnreadablePicture, UsageError
 from anyir.inference.manifest import NAME as MANIFEST
 from anyir.inference.manifest import Manifest
 from anyir.picture import READABLE_SUFFIXES
@@ -110,9 +111,10 @@ class Search:
         self._looked_in.add(folder)
 
     def learn_results_above(self, folder: Path) -> None:
-        """As :meth:`learn_results`, from all folders that this one lies in."""
+        """As :meth:`learn_results`, from all folders that this one lies in; what is unreadable there is left alone."""
         for above in Path(os.path.realpath(folder)).parents:
-            self.learn_results(above)
+            with suppress(OutputError):
+                self.learn_results(above)
 
     def accepts(self, path: Path) -> bool:
         """Whether a file that was found, not named, is a picture to restore."""

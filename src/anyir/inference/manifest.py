@@ -92,7 +92,7 @@ class Manifest:
                     self._read(file)
             except OSError as error:
                 raise OutputError(
-                    f"{shown(path)}: cannot be read ({error.strerror or error}); choose another output"
+                    f"{shown(path)}: cannot be read ({error.strerror or error}); make it readable, or move it away"
                 ) from error
 
     @property
@@ -152,7 +152,7 @@ class Manifest:
                 try:
                     for name in _from_json(json.loads(line)).outputs:
                         self._lines.setdefault(name, []).append(place)
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, RecursionError):
                     self.damaged.append(number)
             place += len(line)
         if self.damaged and not self._lines:
@@ -200,6 +200,8 @@ def _to_json(entry: Entry) -> dict[str, Any]:
 def _from_json(values: Any) -> Entry:  # noqa: ANN401 - what a file says
     if values["anyir_manifest"] != FORMAT:
         raise ValueError(f"format {values['anyir_manifest']!r}")
+    if any("\0" in name for name in values["outputs"]):
+        raise ValueError("no file has such a name")
     return Entry(
         source=values["input"],
         input_sha256=values["input_sha256"],

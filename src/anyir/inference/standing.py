@@ -53,6 +53,7 @@ class Making:
         them.
         """
         chosen = {key: value for key, value in asdict(settings).items() if key not in _NAMES_AND_PLACES}
+        chosen["strength"] = float(settings.strength)  # 1 and 1.0 are one setting, but two in JSON
         chosen |= {"tile": restorer.tile, "overlap": restorer.overlap, "guard": restorer.guard}
         limits = restorer.limits
         if limits is not None and limits != Limits():
