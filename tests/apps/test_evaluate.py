@@ -12,6 +12,7 @@ from click.testing import Result
 from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
+import anyir.apps.evaluate
 from anyir.apps.console import Interrupted
 from anyir.apps.evaluate import evaluate
 from anyir.errors import AnyirError, DataError, OutputError, UsageError, WeightsNotFound
@@ -180,6 +181,25 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(data, darker, tmp_pa
     assert [(s.name, s.psnr, s.ssim, s.variants) for s in resumed.sets] == [
         (s.name, s.psnr, s.ssim, s.variants) for s in whole.sets
     ]
+
+
+def test_who_interrupts_the_writing_is_told_what_goes_on(data, darker, tmp_path, monkeypatch, interrupt_at):
+    arguments = ["--weights", darker, "--data", data, "-o", tmp_path / "out"]
+    real = anyir.apps.evaluate.write_atomically
+    written = []
+
+    def interrupted(path, content):
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        real(path, content)
+
+    monkeypatch.setattr("anyir.apps.evaluate.write_atomically", interrupted)
+    stopped = command(*arguments).exception
+    assert isinstance(stopped, Interrupted) and "the same command with --overwrite goes on" in str(stopped)
+    monkeypatch.setattr("anyir.apps.evaluate.write_atomically", real)
+    restored = interrupt_at(0)
+    assert command(*arguments, "--overwrite").exit_code == 0 and not restored
 
 
 def test_what_was_begun_with_other_settings_is_not_gone_on_with(data, darker, tmp_path, interrupt_at):

@@ -7,6 +7,9 @@ import pytest
 
 from anyir.inference import load_facts
 from anyir.inference.weights import FACTS_FILE, weights_folder
+from anyir.model import AnyIR, NetworkConfig, save_checkpoint
+
+TINY = NetworkConfig(width=4, blocks=(1, 1, 1, 1), heads=(1, 1, 2, 2), refinement_blocks=0)
 
 TRAINING = {
     "recipe": "five-degradations",
@@ -123,6 +126,29 @@ def test_whatever_is_absent_or_strange_in_a_file_is_left_out(anyir, make_weights
     code, out, err = anyir("info", make_weights(header))
     assert (code, err) == (0, "")
     assert "sha256" in out
+
+
+def test_a_checkpoint_tells_what_its_header_says_without_pytorch(anyir, tmp_path, monkeypatch):
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, AnyIR(TINY), TINY, {"name": "mine", "training": TRAINING, "results": RESULTS})
+    for module in ("torch", "onnx", "safetensors", "onnxruntime"):
+        monkeypatch.setitem(sys.modules, module, None)
+    code, out, _ = anyir("info", path)
+    assert code == 0 and out.startswith("mine\n")
+    assert "width 4" in out and "five-degradations" in out and "30.57" in out
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in out
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"\xff" * 50, (9).to_bytes(8, "little") + b"[[[[[[[[[", (2).to_bytes(8, "little") + b"{}"],
+)
+def test_what_is_no_checkpoint_is_one_line(anyir, tmp_path, content):
+    path = tmp_path / "bad.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    code, out, err = anyir("info", path)
+    assert (code, out, err.count("\n")) == (2, "", 1) and "bad.safetensors: " in err
 
 
 def test_a_file_cannot_command_the_terminal(anyir, make_weights):

@@ -221,8 +221,9 @@ def _journals(
             if not len(journal):
                 journal.remove()
         if done and isinstance(stop, KeyboardInterrupt):
+            more = " with --overwrite" if _in_the_way(output) and not overwrite else ""
             raise Interrupted(
-                f"interrupted with {done} pictures done; the same command goes on from there"
+                f"interrupted with {done} pictures done; the same command{more} goes on from there"
             ) from None
         raise
     for journal in journals:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from anyir.errors import shown
+from anyir.files import sha256_of
 
 if TYPE_CHECKING:
     from anyir.inference import ModelFacts, WeightsFile
@@ -26,10 +27,12 @@ def info(
     ] = None,
 ) -> None:
     """Say what weights there are, how they were trained and what they score."""
-    from anyir.inference.weights import DEFAULT, load_facts, resolve
+    from anyir.inference.weights import CHECKPOINT_SUFFIX, DEFAULT, checkpoint_header, load_facts, resolve
 
     if name is None:
         lines = _list_models(load_facts())
+    elif name.lower().endswith(CHECKPOINT_SUFFIX):
+        lines = _describe_header(checkpoint_header(Path(name)), Path(name))
     else:
         catalogue = None if name.lower().endswith(".onnx") else load_facts()
         facts = catalogue and catalogue.models.get(catalogue.default if name == DEFAULT else name)
@@ -67,18 +70,19 @@ def _describe_model(facts: ModelFacts, *, is_default: bool) -> Iterator[str]:
 
 def _describe_file(file: WeightsFile) -> Iterator[str]:
     """What an ONNX file says about itself; loading it also shows that it can be used."""
-    from hashlib import sha256
-
     from anyir.inference import OnnxEngine
 
-    header = OnnxEngine(file.path, "cpu").header
-    yield str(header.get("name", file.name))
+    yield from _describe_header(OnnxEngine(file.path, "cpu").header, file.path)
+
+
+def _describe_header(header: Mapping[str, Any], path: Path) -> Iterator[str]:
+    """What a file of weights says about itself, and its size and SHA-256."""
+    yield str(header.get("name", path.stem))
     yield from _describe_network(
         header.get("parameters"), header.get("macs_224"), _mapping(header.get("network"))
     )
-    content = Path(file.path).read_bytes()
-    yield _line("weights", f"{file.path}, {_size(len(content))}")
-    yield _line("sha256", sha256(content).hexdigest())
+    yield _line("weights", f"{path}, {_size(path.stat().st_size)}")
+    yield _line("sha256", sha256_of(path))
     if not header:
         yield _line("header", "none: not written by anyir export, so nothing more is known")
     yield from _describe_training(_mapping(header.get("training")))

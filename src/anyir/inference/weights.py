@@ -12,13 +12,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from anyir.errors import WeightsDamaged, WeightsNotFound
+from anyir.errors import WeightsDamaged, WeightsNotFound, shown
 from anyir.files import sha256_of
 
 DEFAULT: Final = "default"
 """Stands for the default model wherever weights are named."""
 
+CHECKPOINT_SUFFIX: Final = ".safetensors"
+
+_METADATA_KEY: Final = "anyir"
+"""Where our JSON lies in a safetensors file: as in :mod:`anyir.model.checkpoint`, which needs PyTorch."""
+
 FACTS_FILE: Final = "models.json"
+
+_LONGEST_HEADER: Final = 100_000_000
+"""Bytes, which the safetensors format allows no header to exceed."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +171,28 @@ def resolve(name_or_file: str | Path, folder: Path | None = None) -> WeightsFile
     )
 
 
+def checkpoint_header(path: Path) -> dict[str, Any]:
+    """What a training checkpoint says about itself, without PyTorch; its tensors are not looked at.
+
+    Raises:
+        WeightsNotFound: there is no such file.
+        WeightsDamaged: it is not a checkpoint of anyir.
+    """
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            stored = file.read(min(size, _LONGEST_HEADER))
+    except OSError as error:
+        raise WeightsNotFound(f"{shown(path)}: {error.strerror or error}; check the path") from error
+    try:
+        header = json.loads(json.loads(stored)["__metadata__"][_METADATA_KEY])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise WeightsDamaged(f"{shown(path)}: not a checkpoint that anyir train wrote; name one")
+    return header  # pyright: ignore[reportUnknownVariableType]
+
+
 def _facts(name: str, entry: Mapping[str, Any]) -> ModelFacts:
     """Facts of one model; every key is required and no other allowed.
 
@@ -184,10 +214,10 @@ def _looks_like_file(name: str) -> bool:
 
 
 def _resolve_file(path: Path) -> WeightsFile:
-    if path.suffix.lower() == ".safetensors":
+    if path.suffix.lower() == CHECKPOINT_SUFFIX:
         raise WeightsDamaged(
-            f"{path} is a training checkpoint, which ONNX Runtime cannot run; run it with PyTorch (--engine torch), "
-            f"or export it: anyir export {path} -o {path.with_suffix('.onnx').name}"
+            f"{path} is a training checkpoint, which ONNX Runtime cannot run; run it with PyTorch "
+            f"(anyir restore --engine torch), or export it: anyir export {path} -o {path.with_suffix('.onnx').name}"
         )
     if not os.path.isfile(path):
         what = "is a folder" if os.path.isdir(path) else "no such file"
