@@ -324,6 +324,25 @@ def test_pictures_too_small_for_the_zoom_are_not_drawn_at_it(own_copy, monkeypat
     assert darkest == {0, 1}  # at a half both are drawn, at a third again only the white one
 
 
+def test_what_comes_from_outside_a_patch_comes_from_the_picture(own_copy, monkeypatch):
+    """Columns that brighten by a grey level each, moved to the right by five: all are five levels darker."""
+    for path in (own_copy / "train/clean/photos").iterdir():
+        Image.fromarray(np.tile(np.arange(88, dtype=np.uint8)[:, None], (80, 1, 3))).save(path)
+    ramps, _ = load_pictures(own_copy, ["photos"])
+
+    def moved(patches, generator):
+        return patches.clean.roll(5, -1)
+
+    for margin, whole in ((0, False), (8, True)):
+        task = replace(TASKS["clean"], sources=("photos",), degrade=moved, margin=margin)
+        monkeypatch.setattr("anyir.data.mixture.TASKS", {"clean": task})
+        for size in (64, 80):  # the second leaves no room for a margin
+            degraded, clean = Mixture({"clean": 1.0}, ramps).batch(8, size, seeded())
+            darker = (clean - degraded).abs().mul(255).round()
+            assert degraded.shape == clean.shape == (8, 3, size, size)
+            assert bool((darker == 5).all()) == (whole and size == 64)
+
+
 class HostReads(TorchDispatchMode):
     """Records what makes the host wait for an accelerator: values read from it, copied to it, or checked by it."""
 

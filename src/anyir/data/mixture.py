@@ -63,6 +63,8 @@ class Task:
             too small for the zoom are not drawn then; where all are too small for all zooms, none is scaled.
         tones: share of the samples whose tones are changed, degraded and clean image alike, as cameras differ in
             theirs: a dull picture is not to be taken for a hazy one.
+        margin: pixels around a patch that are degraded with it and then cut off, so that what comes from outside comes
+            from the picture and not from the patch's own mirror image. None where no picture has room for them.
         lenders: names of sets of pairs. What a pair of theirs gained when it was degraded is lent to each patch,
             for ``degrade`` to add: few pairs then show their rain over many pictures.
     """
@@ -71,6 +73,7 @@ class Task:
     degrade: Degrade
     zooms: tuple[int, ...] = (1,)
     tones: float = 0.0
+    margin: int = 0
     lenders: tuple[str, ...] = ()
 
 
@@ -169,7 +172,7 @@ def _blur(patches: Patches, generator: Generator, low: float = 3.0, high: float 
 def _dark(patches: Patches, generator: Generator) -> Tensor:
     exposed = expose(
         patches.clean,
-        _log_between(patches, 0.015, 0.4, generator),
+        _log_between(patches, 0.005, 0.4, generator),
         _between(patches, 1.0, 1.25, generator),
     )
     noisy = add_sensor_noise(exposed, _log_between(patches, 0.0003, 0.004, generator), 1.0, generator)
@@ -222,13 +225,14 @@ TASKS: Final[Mapping[str, Task]] = {
     "lent_rain": Task(CLEAN_SOURCES, _lent_rain, lenders=("rain",)),
     "rain_pairs": Task(("rain",), _paired),
     "rain_real": Task(("rain_real",), _paired),
-    "haze": Task(("bsds", "photos", "street", "sunhays"), _haze, zooms=(2, 3)),
+    # Depth from labels have the smaller pictures alone, of which a large patch at a third of their size finds none.
+    "haze": Task(("bsds", "photos", "street", "sunhays"), _haze, zooms=(1, 2, 2, 3)),
     "haze_indoor": Task(("haze_indoor",), _paired, zooms=(2, 3)),
     "rehazed": Task(("haze_indoor",), _rehazed, zooms=(2, 3)),
-    "blur": Task((*CLEAN_SOURCES, "street"), _blur, zooms=(1, 2), tones=0.5),
+    "blur": Task((*CLEAN_SOURCES, "street"), _blur, zooms=(1, 2), tones=0.5, margin=16),
     # What can still be undone: beyond a dozen pixels little is learnt, and that slowly.
     "light_blur": Task(
-        (*CLEAN_SOURCES, "street"), partial(_blur, low=2.0, high=12.0), zooms=(1, 2), tones=0.5
+        (*CLEAN_SOURCES, "street"), partial(_blur, low=2.0, high=12.0), zooms=(1, 2), tones=0.5, margin=8
     ),
     "blur_pairs": Task(("blur",), _paired, zooms=(1, 2), tones=0.5),
     # More often at half its size: what a small part of a dark room shows says little of how bright the room should be.
@@ -332,12 +336,18 @@ class Mixture:
 
     def task_batch(self, name: str, samples: int, size: int, generator: Generator, *, zoom: int = 1) -> Batch:
         """A batch of one task, from pictures scaled down by ``zoom``."""
+        task = TASKS[name]
+        margin = task.margin if (size + 2 * task.margin) * zoom <= self._pools[name].largest_side else 0
+        size += 2 * margin
         patches = self.pictures.draw(self._pool(name, size * zoom), samples, size, generator, zoom=zoom)
-        if self._tones and TASKS[name].tones:
-            patches = change_tones(patches, TASKS[name].tones, generator)
+        if self._tones and task.tones:
+            patches = change_tones(patches, task.tones, generator)
         if name in self._lenders:
             patches = self.pictures.lend(self._lenders[name], patches, generator)
-        return Batch(TASKS[name].degrade(patches, generator), patches.clean)
+        inside = slice(margin, size - margin)
+        return Batch(
+            *(images[..., inside, inside] for images in (task.degrade(patches, generator), patches.clean))
+        )
 
     def _zoom(self, name: str, size: int, host: Generator) -> int:
         """One of the task's zooms, drawn on the host, of those that leave any picture as large as a patch."""
