@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from anyir.evaluation.results import Results, SetResult, load_results
 from anyir.evaluation.size_figure import size_figure
 from anyir.evaluation.tables import to_markdown
 from anyir.files import write_atomically
-from anyir.inference import Restorer, available, default_name
+from anyir.inference import Restorer, available, default_name, load_facts
 from anyir.picture import read_image, write_image
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -140,7 +140,19 @@ def speed_block(benchmarks: Mapping[str, Mapping[str, Any]]) -> str:
         lines.append(f"| {pixels / 1e6:.0f} MP | {' | '.join(cells)} |")
     links = " and ".join(f"[{folder}/benchmark.md]({folder}/benchmark.md)" for folder in benchmarks)
     commands = [each["settings"]["command"] for each in benchmarks.values()]
-    return "\n".join([*lines, "", f"From {links}, made by", "", "```sh", *commands, "```", ""])
+    earlier = earlier_weights(each["settings"]["weights"] for each in benchmarks.values())
+    return "\n".join([*lines, "", f"From {links}{earlier}, made by", "", "```sh", *commands, "```", ""])
+
+
+def earlier_weights(measured: Iterable[Mapping[str, Any]]) -> str:
+    """What to say of figures where any was measured with other weights than those that are shipped by that name now.
+
+    Args:
+        measured: name and SHA-256 of weights.
+    """
+    shipped = {name: facts.sha256 for name, facts in load_facts().models.items()}
+    is_earlier = any(shipped.get(each["name"]) != each["sha256"] for each in measured)
+    return " (with earlier weights than those shipped)" if is_earlier else ""
 
 
 def _photo_cells(photo: Mapping[str, Any] | None) -> str:
@@ -156,7 +168,11 @@ def guard_block(name: str) -> str:
     lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     command = next(line.removeprefix("- command: ") for line in lines if line.startswith("- command: "))
     table = [line for line in lines if line.startswith("|")]
-    return "\n".join([*table, "", f"From [{file}](../{file}), made by", "", "```sh", command, "```", ""])
+    about = json.loads((ROOT / file).with_suffix(".json").read_text(encoding="utf-8"))
+    earlier = earlier_weights([{"name": about["weights"], "sha256": about["sha256"]}])
+    return "\n".join(
+        [*table, "", f"From [{file}](../{file}){earlier}, made by", "", "```sh", command, "```", ""]
+    )
 
 
 def quality_block(name: str, standard: Results, best: Results) -> str:

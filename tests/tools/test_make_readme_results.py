@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from anyir.evaluation.results import load_results
-from anyir.inference import available, default_name
+from anyir.inference import available, default_name, load_facts
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -122,7 +122,7 @@ def benchmark(name, seconds, **settings):
         "processor": "fast",
         "threads": 2,
         "versions": {},
-        "weights": {"name": name},
+        "weights": {"name": name, "sha256": "0" * 64},
         "command": f"run {name}",
     }
     photos = [
@@ -148,6 +148,14 @@ def test_photographs_of_several_benchmarks_stand_in_one_table(tool):
     assert rows[1:] == ["| 1 MP | 2 | 100 MB | 10 | 100 MB |", "| 4 MP | 8 | 400 MB | – | – |"]
     assert "[results/x/benchmark.md](results/x/benchmark.md) and [results/y/" in block
     assert "run a\nrun b" in block
+
+
+def test_figures_of_earlier_weights_say_so(tool):
+    now = {"name": "anyir", "sha256": load_facts().models["anyir"].sha256}
+    assert tool.earlier_weights([now]) == ""
+    assert "earlier weights" in tool.earlier_weights([now, {**now, "sha256": "0" * 64}])
+    assert "earlier weights" in tool.speed_block({"results/x": benchmark("anyir", 2.0)})
+    assert "earlier weights" not in tool.speed_block({"results/x": benchmark("anyir", 2.0, weights=now)})
 
 
 def test_benchmarks_of_other_machines_are_not_set_side_by_side(tool):
