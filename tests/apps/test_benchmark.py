@@ -142,6 +142,13 @@ def test_what_fails_is_written_beside_the_rest_and_the_exit_code_says_so(anyir, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["benchmark.json", "benchmark.md"]
 
 
+def test_a_file_where_the_results_belong_is_told_before_anything_is_measured(anyir, asked, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    code, out, err = anyir("benchmark", "-o", tmp_path / "notes.txt")
+    assert (code, out, err.count("\n")) == (1, "", 1) and "notes.txt is no folder" in err
+    assert not asked and (tmp_path / "notes.txt").read_text() == "mine"
+
+
 def test_two_peers_of_one_name_are_refused(anyir, asked, make_weights, tmp_path):
     (tmp_path / "other").mkdir()
     first = make_weights(name="peer.onnx")

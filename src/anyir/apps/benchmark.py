@@ -13,6 +13,7 @@ import typer
 from anyir.apps.console import Interrupted, say, write_text
 from anyir.apps.options import repeating_command
 from anyir.errors import OutputError, UsageError
+from anyir.files import check_folder
 
 if TYPE_CHECKING:
     from anyir.evaluation.benchmark import Benchmark, Case, Way
@@ -62,8 +63,10 @@ def benchmark(
         raise UsageError(f"--device {device!r}: must be cpu or cuda")
     chosen_sizes, chosen_batches = sizes or list(SIZES), batches or [1]
     check_sizes(chosen_sizes, chosen_batches, photos or [])
-    if output is not None and not overwrite:
-        _refuse_to_replace(output)
+    if output is not None:
+        check_folder(output)
+        if not overwrite:
+            _refuse_to_replace(output)
     file = resolve(weights)
     ways = _ways(file, peers or [], device, quiet=quiet)
     options = {
