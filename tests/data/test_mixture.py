@@ -310,6 +310,23 @@ def test_a_task_is_drawn_at_each_of_its_scales_that_fit(pictures, tasks_on_tiny_
     assert seen == [1]
 
 
+@pytest.mark.parametrize("patch", [128, 160])
+def test_haze_lies_over_labelled_depth_in_a_third_of_the_patches(data_dir, monkeypatch, patch):
+    """Only the smaller pictures have labels: a zoom for which they are too small has smooth depth alone."""
+    pictures, _ = load_pictures(data_dir, TASKS["haze"].sources)
+    labelled = []
+
+    def noted(patches, generator):
+        labelled.extend(patches.has_depth.tolist())
+        return patches.clean
+
+    monkeypatch.setattr("anyir.data.mixture.TASKS", {"haze": replace(TASKS["haze"], degrade=noted)})
+    mixture = Mixture({"haze": 1.0}, pictures, scales=True)
+    for seed in range(100):
+        mixture.batch(4, patch, seeded(seed))
+    assert 0.3 < np.mean(labelled) < 0.7
+
+
 def test_pictures_too_small_for_the_zoom_are_not_drawn_at_it(own_copy, monkeypatch):
     """Seven black pictures of 80 × 80 and a white one of 160 × 160: patches of 72 at half size are all white."""
     for path in (own_copy / "train/clean/photos").iterdir():
