@@ -309,6 +309,22 @@ def test_texts_of_a_png_come_back(make_file):
     assert read(encode(picture, "webp")).metadata.png_texts == ()
 
 
+def test_texts_of_one_keyword_are_all_kept_in_their_order(make_file):
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_text("Comment", "the first")
+    chunks.add_text("Author", "in between")
+    chunks.add_itxt("Comment", "der zweite", "de", "Kommentar")
+    chunks.add_text("Comment", "the first", zip=True)
+    picture = read(make_file("PNG", "RGB", pnginfo=chunks))
+    assert picture.metadata.png_texts == (
+        ("Comment", "the first", None, None),
+        ("Author", "in between", None, None),
+        ("Comment", "der zweite", "de", "Kommentar"),
+        ("Comment", "the first", None, None),
+    )
+    assert read(encode(picture)).metadata.png_texts == picture.metadata.png_texts
+
+
 def test_texts_stay_plain_and_within_what_is_read_again(carrying):
     """Compressed, a text of more than 1 MiB would be refused by every reader, and not be found by some programs."""
     full = carrying.metadata

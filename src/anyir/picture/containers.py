@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import IO, Final
 
@@ -97,6 +98,20 @@ class PngFacts:
         return self.height * self.width * self.bits * _PNG_CHANNELS.get(self.colour_type, 0) // 8
 
 
+def png_chunks(file: IO[bytes]) -> Generator[tuple[bytes, int, int]]:
+    """Name, place of the data and their length of every chunk of a PNG up to its end.
+
+    The file stands at the data, and may be moved meanwhile. A chunk that is cut short has the length that it states.
+    """
+    at = 8
+    while file.seek(at) == at and len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        if name == b"IEND":
+            return
+        yield name, at + 8, length
+        at += length + 12
+
+
 def png_facts(file: IO[bytes]) -> PngFacts:
     """Read a PNG's header and colour chunks, as far as they go: a damaged file is for Pillow to judge."""
     file.seek(8)
@@ -119,40 +134,22 @@ def png_facts(file: IO[bytes]) -> PngFacts:
 def png_pixel_bytes(file: IO[bytes]) -> int:
     """Bytes of compressed pixels that a PNG really has, whatever its chunks say of their length."""
     size = file.seek(0, 2)
-    file.seek(8)
-    total = 0
-    while len(head := file.read(8)) == 8:
-        length, name = struct.unpack(">I4s", head)
-        if name == b"IEND":
-            break
-        if name == b"IDAT":
-            total += min(length, size - file.tell())
-        file.seek(length + 4, 1)
-    return total
+    return sum(min(length, size - start) for name, start, length in png_chunks(file) if name == b"IDAT")
 
 
 def png_inflated(file: IO[bytes]) -> int:
     """How many chunks besides its pixels a PNG has that may be compressed."""
-    file.seek(8)
-    chunks = 0
-    while len(head := file.read(8)) == 8:
-        length, name = struct.unpack(">I4s", head)
-        chunks += name in _PNG_COMPRESSED
-        file.seek(length + 4, 1)
-    return chunks
+    return sum(name in _PNG_COMPRESSED for name, _, _ in png_chunks(file))
 
 
 def png_turns_late(file: IO[bytes]) -> bool:
     """Whether a PNG has metadata after its pixels that may say which way up it is."""
-    file.seek(8)
     after_pixels = False
-    while len(head := file.read(8)) == 8:
-        length, name = struct.unpack(">I4s", head)
+    for name, _, length in png_chunks(file):
         data = file.read(min(length, 32)) if after_pixels else b""
         if after_pixels and (name == b"eXIf" or data.startswith(_PNG_TEXTS_THAT_TURN)):
             return True
         after_pixels = after_pixels or name == b"IDAT"
-        file.seek(length - len(data) + 4, 1)
     return False
 
 

@@ -7,10 +7,12 @@ JPEG (ITU-T T.81), B.2.4.5 (comment); PNG (ISO/IEC 15948), 11.3.3 (textual infor
 from __future__ import annotations
 
 import struct
-from typing import Any, Final, NamedTuple
+from collections.abc import Generator
+from typing import IO, Any, Final, NamedTuple
 
-from PIL.PngImagePlugin import PngInfo, iTXt
+from PIL.PngImagePlugin import PngInfo, PngStream, iTXt
 
+from anyir.picture.containers import png_chunks
 from anyir.picture.limits import MAX_INFLATED, MAX_TEXTS
 
 IPTC_TAG: Final = 0x83BB
@@ -27,6 +29,7 @@ _MAX_SEGMENT: Final = 65_533
 MAX_IPTC: Final = _MAX_SEGMENT - len(_BLOCKS) - 13
 """Bytes of IPTC that a segment of a JPEG holds, beside a block's signature, number, empty name, size and padding."""
 
+_TEXT_CHUNKS: Final = (b"tEXt", b"zTXt", b"iTXt")
 _XMP: Final = "XML:com.adobe.xmp"
 _RAW_PROFILE: Final = "Raw profile type "
 
@@ -89,10 +92,11 @@ def comment_segments(comments: tuple[bytes, ...]) -> bytes:
     return b"".join(_COMMENT + struct.pack(">H", 2 + len(comment)) + comment for comment in comments)
 
 
-def png_texts_of(image: Any) -> tuple[PngText, ...]:  # noqa: ANN401 - PNG images only
+def png_texts_of(image: Any, file: IO[bytes]) -> tuple[PngText, ...]:  # noqa: ANN401 - PNG images only
     """The texts of a PNG that Pillow has loaded, but for profiles in disguise: those it knows by their own names."""
+    several = sum(name in _TEXT_CHUNKS for name, _, _ in png_chunks(file)) > len(image.text)
     texts: list[PngText] = []
-    for keyword, text in image.text.items():
+    for keyword, text in _every_text(file) if several else image.text.items():
         if keyword == _XMP or keyword.startswith(_RAW_PROFILE):
             continue
         if isinstance(text, iTXt):
@@ -100,6 +104,18 @@ def png_texts_of(image: Any) -> tuple[PngText, ...]:  # noqa: ANN401 - PNG image
         else:
             texts.append(PngText(keyword, text))
     return tuple(texts)
+
+
+def _every_text(file: IO[bytes]) -> Generator[tuple[str, str]]:
+    """Every text of a PNG, of which Pillow's image keeps the last of each keyword: its decoder is asked for each."""
+    decoder = PngStream(file)
+    decode = {b"tEXt": decoder.chunk_tEXt, b"zTXt": decoder.chunk_zTXt, b"iTXt": decoder.chunk_iTXt}
+    for name, start, length in png_chunks(file):
+        if name in _TEXT_CHUNKS:
+            file.seek(start)
+            decoder.im_text.clear()
+            decode[name](start, length)
+            yield from decoder.im_text.items()
 
 
 def add_png_texts(chunks: PngInfo, texts: tuple[PngText, ...], others: int) -> None:

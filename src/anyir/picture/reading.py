@@ -281,7 +281,7 @@ def _to_picture(image: ImageFile, file: IO[bytes], kind: str, name: str) -> Pict
         xmp=xmp,
         iptc=iptc_of(image, kind),
         comments=comments_of(image) if kind == "jpeg" else (),
-        png_texts=png_texts_of(image) if kind == "png" else (),
+        png_texts=png_texts_of(image, file) if kind == "png" else (),
         dpi=dpi,
         jpeg_tables=tables,
         # 4:2:2 halves the colour across; on its side it would halve it down, which no encoder setting does
