@@ -209,7 +209,6 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     assert remove_leftovers(tmp_path / "nowhere") == []
 
 
-@posix
 def test_a_leftover_that_goes_while_it_is_looked_for_is_none(tmp_path, monkeypatch):
     (tmp_path / ".anyir-0123456789abcdef.tmp").write_bytes(b"")
     there = os.listdir(tmp_path)
@@ -217,6 +216,7 @@ def test_a_leftover_that_goes_while_it_is_looked_for_is_none(tmp_path, monkeypat
     assert leftovers(tmp_path) == [tmp_path / there[0]]
 
 
+@posix
 def test_a_link_called_like_a_leftover_is_none(tmp_path):
     (tmp_path / "mine.png").write_bytes(OLD)
     (tmp_path / ".anyir-0123456789abcdef.tmp").symlink_to("mine.png")

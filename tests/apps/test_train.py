@@ -144,5 +144,8 @@ def test_a_stopped_run_is_saved_and_says_how_to_go_on(start_tiny, recipe, tiny_d
 def test_a_slow_run_tells_its_speed_and_its_days(capsys):
     with training_progress("anyir", before="a: ", quiet=False) as show:
         show(Progress(100, 4000, 0.025, 1.5, 1e-4, 0.0432, 5 * 86400 + 3600, {}))
-    said = capsys.readouterr().err
-    assert said == "a: step 100 (2.5%): loss 1.5000, 0.0432 samples/s, 5 days, 1:00:00 left\n"
+        show(Progress(200, 4000, 0.05, 1.5, 1e-4, 1234.5, 62, {}))
+    assert capsys.readouterr().err.splitlines() == [
+        "a: step 100 (2.5%): loss 1.5000, 0.0432 samples/s, 5 days, 1:00:00 left",
+        "a: step 200 (5.0%): loss 1.5000, 1234 samples/s, 0:01:02 left",
+    ]

@@ -82,10 +82,13 @@ def test_a_shell_that_names_results_too_can_run_the_same_command_again(folder, b
     outcomes = list(run(plan(sorted(given.glob("*")), BatchSettings(**settings)), brighten))
     assert [outcome.status for outcome in outcomes] == ["restored"] * 4
     made = tree(given)
-    for again in (settings, {**settings, "side_by_side": False}):
+    others = [] if "format" in settings else [{**settings, "side_by_side": False}]
+    for again in (settings, *others):
         outcomes = list(run(plan(sorted(given.glob("*")), BatchSettings(**again)), brighten))
         assert [outcome.status for outcome in outcomes] == ["skipped"] * 4
     assert tree(given) == made
+    jobs = plan(sorted(given.glob("*")), BatchSettings(format="webp")).jobs
+    assert [job.source.name for job in jobs] == ["a.jpg", "a.png", "b.jpg", "theirs.restored.jpg"]
 
 
 def test_a_picture_given_twice_is_restored_once(folder):

@@ -120,9 +120,13 @@ def test_damaged_lines_are_counted_and_the_others_still_hold(path, entry, damage
 
 def test_a_name_that_no_file_has_is_damage(path, entry):
     manifest = Manifest(path)
-    manifest.add(entry("a\0b.jpg"))
-    manifest.add(entry("b.jpg"))
-    assert (Manifest(path).outputs, Manifest(path).damaged) == ({"b.jpg"}, [1])
+    manifest.add(entry("a.jpg"))
+    line = path.read_text("utf-8")
+    for name in (r'{"a\u0000b.jpg":', r'{"a\ud800.jpg":', r'[["a\u0000.jpg",'):
+        damaged = line.replace('{"a.jpg":', name)
+        with path.open("a") as file:
+            file.write(damaged.replace('}, "width', ']], "width') if name.startswith("[") else damaged)
+    assert (Manifest(path).outputs, Manifest(path).damaged) == ({"a.jpg"}, [2, 3, 4])
 
 
 def test_two_runs_may_append_to_one_manifest(path, entry):

@@ -45,7 +45,9 @@ def test_the_data_summary_tells_whether_two_runs_had_the_same_files(tmp_path):
     assert first["photos"]["examples"] == 2 and len(first["photos"]["sha256"]) == 64
     assert data_summary(rows("ba")) == first
     assert data_summary(rows("a"))["photos"]["sha256"] != first["photos"]["sha256"]
-    odd = "caf\udce9"  # bytes that are no UTF-8
+    odd = (
+        "caf\udce9" if sys.platform == "linux" else "caf"
+    )  # bytes that are no UTF-8, where names may be such
     (tmp_path / "photos" / odd).write_text("one")
     assert data_summary(rows(["a", odd])) != data_summary(rows("ab"))
     (tmp_path / "photos/a").write_text("three")

@@ -13,8 +13,8 @@ import typer
 from anyir.apps.console import counting, say, table, write_text
 from anyir.apps.extras import require_extra
 from anyir.apps.options import check_report
-from anyir.errors import shown
-from anyir.files import make_folder, write_atomically
+from anyir.errors import OutputError, shown
+from anyir.files import check_folder, make_folder, write_atomically
 
 if TYPE_CHECKING:
     from anyir.data.audit import Audit, SetReport
@@ -106,6 +106,11 @@ def stats(
         from anyir.evaluation.figure_style import check_format
 
         check_format(figure.suffix)
+        check_folder(figure.parent)
+        if figure.exists() and not overwrite:
+            raise OutputError(
+                f"{shown(figure)}: exists already; choose another name, or replace it with --overwrite"
+            )
     result = recipe_stats(settings, folder, Path(recipe).stem)
     if report is not None:
         write_text(report, json.dumps(to_json(result), indent=1) + "\n")

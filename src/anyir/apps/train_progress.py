@@ -26,6 +26,8 @@ _STOPPING: Final = b"stopping once the step in hand is saved; Ctrl-C again stops
 def stop_request(*, restore: bool) -> Generator[Callable[[], bool]]:
     """Ctrl-C and SIGTERM ask training to stop after the step in hand; a second Ctrl-C stops at once.
 
+    Ctrl-C is answered by a line on the standard error at once, however quiet the command is to be.
+
     Args:
         restore: whether signals do afterwards what they did before. Not under torchrun: where a process dies it sends
             SIGTERM to the others, which must live to say what has happened.
@@ -100,7 +102,8 @@ def _bar(title: str) -> Generator[OnProgress]:
 def _state(progress: Progress) -> str:
     gain = [score.restored - score.degraded for task, score in progress.scores.items() if task != "clean"]
     validation = f", validation gain {sum(gain) / len(gain):+.2f} dB" if gain else ""
+    speed = progress.samples_per_second
     return (
-        f"loss {progress.loss:.4f}, {progress.samples_per_second:.3g} samples/s{validation}, "
+        f"loss {progress.loss:.4f}, {speed:{'.0f' if speed >= 100 else '.3g'}} samples/s{validation}, "
         f"{timedelta(seconds=round(progress.seconds_left))} left"
     )

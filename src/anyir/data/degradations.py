@@ -188,7 +188,7 @@ class RainShower:
     Attributes:
         angle: largest slant from the vertical, in radians.
         length: of a streak, in pixels.
-        width: standard deviation across a streak, in pixels.
+        width: standard deviation across a streak before a camera sees it, in pixels.
         density: streaks started per pixel.
         brightness: peak a typical streak adds, in [0, 1].
         veil: haze of distant drops, an even grey added to the image, in [0, 1].
@@ -266,7 +266,7 @@ def _log_uniform(n: int, bounds: tuple[float, float], images: Tensor, generator:
 def add_rain(
     clean: Tensor, generator: Generator, shower: RainShower = LIGHT_RAIN, *, strength: float | Tensor = 1.0
 ) -> Tensor:
-    """Add streaks of rain, and the grey veil of drops too far to be seen one by one.
+    """Add streaks of rain, and, where the shower has one, the grey veil of drops too far to be seen one by one.
 
     The additive composition (observed = background + streaks) of Yang et al., "Deep joint rain detection and removal
     from a single image" (2017); what exceeds white is clipped, as in a camera. ``strength`` scales the added light.
@@ -274,7 +274,7 @@ def add_rain(
     _check_images(clean)
     n = len(clean)
     layer = rain_layer(clean, generator, shower)
-    # Half of the showers have no veil at all: rain on a clear day.
+    # Half of those that may have a veil have none: rain on a clear day.
     veil = (_uniform((n,), -shower.veil[1], shower.veil[1], clean, generator)).clamp_min(shower.veil[0])
     return add_layer(clean, (layer + veil[:, None, None, None]).expand_as(clean), strength)
 

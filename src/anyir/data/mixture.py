@@ -64,7 +64,8 @@ class Task:
         tones: share of the samples whose tones are changed, degraded and clean image alike, as cameras differ in
             theirs: a dull picture is not to be taken for a hazy one.
         margin: pixels around a patch that are degraded with it and then cut off, so that what comes from outside comes
-            from the picture and not from the patch's own mirror image. None where no picture has room for them.
+            from the picture and not from the patch's own mirror image. Fewer, or none, where one of the pictures that
+            are large enough for the patch has no room for more.
         lenders: names of sets of pairs. What a pair of theirs gained when it was degraded is lent to each patch,
             for ``degrade`` to add: few pairs then show their rain over many pictures.
     """
@@ -337,9 +338,10 @@ class Mixture:
     def task_batch(self, name: str, samples: int, size: int, generator: Generator, *, zoom: int = 1) -> Batch:
         """A batch of one task, from pictures scaled down by ``zoom``."""
         task = TASKS[name]
-        margin = task.margin if (size + 2 * task.margin) * zoom <= self._pools[name].largest_side else 0
+        pool = self._pool(name, size * zoom)
+        margin = max(0, min(task.margin, (pool.smallest_side // zoom - size) // 2))
         size += 2 * margin
-        patches = self.pictures.draw(self._pool(name, size * zoom), samples, size, generator, zoom=zoom)
+        patches = self.pictures.draw(pool, samples, size, generator, zoom=zoom)
         if self._tones and task.tones:
             patches = change_tones(patches, task.tones, generator)
         if name in self._lenders:

@@ -133,7 +133,7 @@ class _Work:
         if each.found.outcome is not None:
             return
         make_folder(each.job.output.parent)
-        check_folder(each.job.output.parent)
+        check_folder(Path(os.path.realpath(each.job.output)).parent)  # a link that the user named is followed
         degraded = read(each.job.source)
         check_fits(degraded, _format_of(each.job.output), name=shown(each.job.output))
         each.large = degraded.width * degraded.height > LARGE
@@ -258,8 +258,9 @@ class _Work:
             for path, content in restored.files.items():
                 write_atomically(path, content, overwrite=path in found.replaceable)
                 written.append(path)
-        except BaseException:  # an interrupt too: half of a new pair would refuse the next run
-            if job.output in found.replaceable or not os.path.lexists(job.output):
+        except BaseException as stop:  # an interrupt too: half of a new pair would refuse the next run
+            is_new = job.output not in found.replaceable and not isinstance(stop, AnyirError)
+            if not (is_new and os.path.lexists(job.output)):  # else it came after the last file
                 for path in set(written) - found.replaceable:
                     path.unlink(missing_ok=True)
             raise

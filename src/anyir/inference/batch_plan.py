@@ -39,6 +39,9 @@ from anyir.picture import DEFAULT_SUFFIX, SUFFIXES
 
 OutputFormat: TypeAlias = Literal["keep", "png", "jpeg", "webp", "tiff"]
 
+_COMPARED: Final = ".compare"
+"""In the name of a comparison that lies beside its result."""
+
 _WORTH_A_WORD: Final = 0.01
 """Share of a picture, corrected by the guard, from which it is told."""
 
@@ -156,7 +159,7 @@ def plan(paths: Sequence[Path], settings: BatchSettings) -> Plan:
     Raises:
         UsageError: nothing to restore; an output that cannot be (a file for several pictures, a suffix
             against the format); a result that would replace an input; two results of one name.
-        OutputError: the manifest of an earlier run, in a folder that is searched or above it, cannot be read.
+        OutputError: the manifest of an earlier run, in a folder that is searched, cannot be read.
     """
     output_file = _output_file(paths, settings)
     places = Places()
@@ -224,8 +227,14 @@ def _name_outputs(
 
 
 def _without_results(jobs: Sequence[Job], places: Places) -> list[Job]:
-    """The jobs but those whose picture is, by its name, what others make: a shell's ``*.jpg`` names results too."""
-    made = {places.of(path) for job in jobs for path in (job.output, _comparison_of(job.output))}
+    """The jobs but those whose picture is called as a result of another's would be: a shell's ``*`` names it too."""
+    made = {
+        places.of(job.source.with_name(f"{stem}{MARK}{what}{suffix}"))
+        for job in jobs
+        for stem in (job.source.stem, job.source.name)
+        for what in ("", _COMPARED)
+        for suffix in (job.source.suffix, *SUFFIXES)
+    }
     return [job for job in jobs if places.of(job.source) not in made]
 
 
@@ -262,8 +271,7 @@ def _job(found: Input, settings: BatchSettings, output_file: Path | None, *, kee
         output = source.with_name(f"{stem}{MARK}{suffix}")
     else:
         output = settings.output / found.place.with_name(f"{stem}{suffix}")
-    return Job(source, output, _comparison_of(output) if settings.side_by_side else None)
-
-
-def _comparison_of(output: Path) -> Path:
-    return output.with_name(f"{output.stem}.compare{output.suffix}")
+    comparison = (
+        output.with_name(f"{output.stem}{_COMPARED}{output.suffix}") if settings.side_by_side else None
+    )
+    return Job(source, output, comparison)

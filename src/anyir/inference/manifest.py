@@ -112,7 +112,7 @@ class Manifest:
         try:
             with self.path.open("rb") as file:
                 return [self._entry_at(file, place) for place in places]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise OutputError(f"{shown(self.path)}: was changed while it was in use; start again") from error
 
     def key(self, path: Path) -> str:
@@ -200,7 +200,8 @@ def _to_json(entry: Entry) -> dict[str, Any]:
 def _from_json(values: Any) -> Entry:  # noqa: ANN401 - what a file says
     if values["anyir_manifest"] != FORMAT:
         raise ValueError(f"format {values['anyir_manifest']!r}")
-    if any("\0" in name for name in values["outputs"]):
+    outputs = dict(values["outputs"])
+    if any(b"\0" in os.fsencode(name) for name in outputs):
         raise ValueError("no file has such a name")
     return Entry(
         source=values["input"],
@@ -209,7 +210,7 @@ def _from_json(values: Any) -> Entry:  # noqa: ANN401 - what a file says
         weights_sha256=values["weights_sha256"],
         settings=dict(values["settings"]),
         settings_sha256=values["settings_sha256"],
-        outputs=dict(values["outputs"]),
+        outputs=outputs,
         width=values["width"],
         height=values["height"],
         seconds=values["seconds"],

@@ -103,13 +103,13 @@ def png_chunks(file: IO[bytes]) -> Generator[tuple[bytes, int, int]]:
 
     The file stands at the data, and may be moved meanwhile. A chunk that is cut short has the length that it states.
     """
-    at = 8
-    while file.seek(at) == at and len(head := file.read(8)) == 8:
+    at = file.seek(8)
+    while len(head := file.read(8)) == 8:
         length, name = struct.unpack(">I4s", head)
         if name == b"IEND":
             return
         yield name, at + 8, length
-        at += length + 12
+        at = file.seek(at + length + 12)
 
 
 def png_facts(file: IO[bytes]) -> PngFacts:

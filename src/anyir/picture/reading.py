@@ -296,9 +296,8 @@ def _to_picture(image: ImageFile, file: IO[bytes], kind: str, name: str) -> Pict
 def _open_by_pillow(file: IO[bytes], kind: str) -> ImageFile:
     file.seek(0)
     image = Image.open(file, formats=[kind.upper()])
-    if (
-        kind == "tiff" and "xmp" in image.info
-    ):  # by which Pillow would turn the pixels too, and cut it where it does
+    # Pillow would turn the pixels by it, and then cut its words out of it.
+    if kind == "tiff" and "xmp" in image.info:
         image.info[_TIFF_XMP] = image.info.pop("xmp")
     return image
 
@@ -361,7 +360,7 @@ def _xmp_of(image: Image.Image) -> bytes | None:
 def _stated_orientation(image: Image.Image) -> int | None:
     """The orientation in a TIFF's own directory, by which Pillow turns it as it loads; None for other files."""
     stated = getattr(image, "tag_v2", {}).get(_TIFF_ORIENTATION)
-    return stated if isinstance(stated, int) and 1 <= stated <= 8 else None
+    return next((number for number in range(1, 9) if number == stated), None)  # it may be a fraction, as 6/1
 
 
 def _bytes_or_none(value: object) -> bytes | None:

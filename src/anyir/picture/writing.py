@@ -49,7 +49,8 @@ def encode(picture: Picture, format: str | None = None, *, name: str = "the pict
     else takes deflate. Alpha is exact in every format that has it. PNG and TIFF hold 16 bits per sample.
 
     Raises:
-        UnsupportedPicture: the format cannot hold the picture: transparency, 16 bits, size, a grey profile.
+        UnsupportedPicture: the format cannot hold the picture: transparency, 16 bits, size, a grey profile,
+            colours that only numbers tell from sRGB.
         OutputError: an unknown format, or metadata that the format cannot carry.
     """
     return _encode(picture, picture.format if format is None else format, name)
@@ -124,7 +125,7 @@ def check_fits(picture: Picture, kind: str, *, name: str) -> None:
         )
     icc = picture.metadata.icc
     cicp = dict(picture.metadata.png_colour).get(b"cICP", b"")[:2]
-    if icc is None and kind != "png" and cicp and tuple(cicp) not in _AS_WITHOUT_WORDS:
+    if icc is None and kind != "png" and len(cicp) == 2 and tuple(cicp) not in _AS_WITHOUT_WORDS:
         raise UnsupportedPicture(
             f"{name}: {label} cannot say by numbers what its colours mean (primaries {cicp[0]}, transfer {cicp[1]}); "
             "write PNG"
