@@ -82,7 +82,10 @@ def test_quiet_and_a_device_that_was_asked_for_need_no_word(anyir, no_gpu, weigh
         (["--engine", "torch", "--device", "coreml"], "--device coreml is not for --engine torch, but for"),
         (["--engine", "torch", "--weights", "x.onnx"], "--engine torch runs checkpoints, not x.onnx"),
         (["--engine", "torch", "--weights", "nobody"], "no checkpoint is called 'nobody'"),
-        (["--engine", "onnx", "--weights", "./x.safetensors"], "run it with PyTorch (--engine torch)"),
+        (
+            ["--engine", "onnx", "--weights", "./x.safetensors"],
+            "run it with PyTorch (anyir restore --engine torch)",
+        ),
         (["--engine", "steam"], "'steam'"),
         (["--device", "abacus"], "'abacus'"),
     ],

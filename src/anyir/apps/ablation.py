@@ -78,7 +78,7 @@ def ablation(
         return
     if not quiet:
         say(f"{len(study.runs)} runs of {study.steps} steps, recipe {study.recipe_name}")
-    with stop_request(restore=True) as should_stop:
+    with stop_request(restore=True, quiet=quiet) as should_stop:
         finished = train_study(
             study, data, output, device=device, watch=_watch(len(study.runs), quiet), should_stop=should_stop
         )

@@ -83,7 +83,7 @@ def train(
     try:
         with (
             training_processes(device) as processes,
-            stop_request(restore=processes.count == 1) as should_stop,
+            stop_request(restore=processes.count == 1, quiet=quiet) as should_stop,
             training_progress(settings.network, quiet=quiet or not processes.is_first) as on_progress,
         ):
             outcome = run(

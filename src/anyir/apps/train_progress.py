@@ -23,14 +23,13 @@ _STOPPING: Final = b"stopping once the step in hand is saved; Ctrl-C again stops
 
 
 @contextmanager
-def stop_request(*, restore: bool) -> Generator[Callable[[], bool]]:
+def stop_request(*, restore: bool, quiet: bool) -> Generator[Callable[[], bool]]:
     """Ctrl-C and SIGTERM ask training to stop after the step in hand; a second Ctrl-C stops at once.
-
-    Ctrl-C is answered by a line on the standard error at once, however quiet the command is to be.
 
     Args:
         restore: whether signals do afterwards what they did before. Not under torchrun: where a process dies it sends
             SIGTERM to the others, which must live to say what has happened.
+        quiet: do not say at once that Ctrl-C was heard.
     """
     asked = False
 
@@ -38,7 +37,7 @@ def stop_request(*, restore: bool) -> Generator[Callable[[], bool]]:
         nonlocal asked
         asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if number == signal.SIGINT and restore:
+        if number == signal.SIGINT and restore and not quiet:
             with suppress(OSError):  # not by print, in which the signal may have come
                 os.write(sys.stderr.fileno(), _STOPPING)
 
