@@ -226,7 +226,7 @@ TASKS: Final[Mapping[str, Task]] = {
     "lent_rain": Task(CLEAN_SOURCES, _lent_rain, lenders=("rain",)),
     "rain_pairs": Task(("rain",), _paired),
     "rain_real": Task(("rain_real",), _paired),
-    # Depth from labels have the smaller pictures alone, of which a large patch at a third of their size finds none.
+    # Only the smaller pictures have depth from labels, and a large patch finds none of them at a third of their size.
     "haze": Task(("bsds", "photos", "street", "sunhays"), _haze, zooms=(1, 2, 2, 3)),
     "haze_indoor": Task(("haze_indoor",), _paired, zooms=(2, 3)),
     "rehazed": Task(("haze_indoor",), _rehazed, zooms=(2, 3)),
