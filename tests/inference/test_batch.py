@@ -371,48 +371,42 @@ def test_a_comparison_too_large_for_the_format_costs_no_result(tmp_path, brighte
     assert read(tmp_path / "a.restored.compare.webp").width <= 900
 
 
-def test_a_comparison_is_not_left_behind_without_its_result(folder, brighten, monkeypatch):
+@pytest.fixture
+def interrupted(monkeypatch):
+    """interrupted(plan, restorer, after=...) runs it; Ctrl-C comes before or after a.restored.png is written."""
+
+    def call(made, restorer, *, after=False):
+        def write_or_stop(path, content, *, overwrite):
+            is_result = path.name == "a.restored.png"
+            if not is_result or after:
+                write_atomically(path, content, overwrite=overwrite)
+            if is_result:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr("anyir.inference.batch.write_atomically", write_or_stop)
+        with pytest.raises(KeyboardInterrupt):
+            list(run(made, restorer))
+
+    return call
+
+
+def test_a_comparison_is_not_left_behind_without_its_result(folder, brighten, interrupted):
     given = folder("a.png")
-    made = plan([given], BatchSettings(side_by_side=True))
-
-    def interrupted(path, content, *, overwrite):
-        if path.name == "a.restored.png":
-            raise KeyboardInterrupt
-        write_atomically(path, content, overwrite=overwrite)
-
-    monkeypatch.setattr("anyir.inference.batch.write_atomically", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        list(run(made, brighten))
+    interrupted(plan([given], BatchSettings(side_by_side=True)), brighten)
     assert tree(given) == ["a.png"]
 
 
-def test_a_comparison_that_was_replaced_is_not_lost_with_the_interrupt(folder, brighten, monkeypatch):
+def test_a_comparison_that_was_replaced_is_not_lost_with_the_interrupt(folder, brighten, interrupted):
     given = folder("a.png")
     list(run(plan([given], BatchSettings(side_by_side=True)), brighten))
     whole = tree(given)
-
-    def interrupted(path, content, *, overwrite):
-        if path.name == "a.restored.png":
-            raise KeyboardInterrupt
-        write_atomically(path, content, overwrite=overwrite)
-
-    monkeypatch.setattr("anyir.inference.batch.write_atomically", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        list(run(plan([given], BatchSettings(side_by_side=True, overwrite=True)), brighten))
+    interrupted(plan([given], BatchSettings(side_by_side=True, overwrite=True)), brighten)
     assert tree(given) == whole
 
 
-def test_an_interrupt_after_the_last_file_of_a_picture_removes_none(folder, brighten, monkeypatch):
+def test_an_interrupt_after_the_last_file_of_a_picture_removes_none(folder, brighten, interrupted):
     given = folder("a.png")
-
-    def interrupted(path, content, *, overwrite):
-        write_atomically(path, content, overwrite=overwrite)
-        if path.name == "a.restored.png":
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("anyir.inference.batch.write_atomically", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        list(run(plan([given], BatchSettings(side_by_side=True)), brighten))
+    interrupted(plan([given], BatchSettings(side_by_side=True)), brighten, after=True)
     assert tree(given) == ["a.png", "a.restored.compare.png", "a.restored.png"]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,8 +117,7 @@ def stats(
         from anyir.evaluation.stats_figure import stats_figure
 
         make_folder(figure.parent)
-        drawn = partial(stats_figure, result, figure.suffix)
-        write_atomically(figure, drawn, overwrite=overwrite)
+        write_atomically(figure, stats_figure(result, figure.suffix), overwrite=overwrite)
     print_stats(result)
 
 

@@ -114,12 +114,10 @@ def png_chunks(file: IO[bytes]) -> Generator[tuple[bytes, int, int]]:
 
 def png_facts(file: IO[bytes]) -> PngFacts:
     """Read a PNG's header and colour chunks, as far as they go: a damaged file is for Pillow to judge."""
-    file.seek(8)
     height = width = bits = colour_type = 0
     colour: list[tuple[bytes, bytes]] = []
-    while len(head := file.read(8)) == 8:
-        length, name = struct.unpack(">I4s", head)
-        if name in (b"IDAT", b"IEND"):
+    for name, _, length in png_chunks(file):
+        if name == b"IDAT":
             break
         wanted = name == b"IHDR" or (name in _PNG_COLOUR_CHUNKS and length <= _PNG_COLOUR_CHUNK_BYTES)
         data = file.read(min(length, 64)) if wanted else b""
@@ -127,7 +125,6 @@ def png_facts(file: IO[bytes]) -> PngFacts:
             width, height, bits, colour_type = struct.unpack_from(">IIBB", data)
         elif wanted:
             colour.append((name, data))
-        file.seek(length - len(data) + 4, 1)  # the rest of the chunk and its checksum
     return PngFacts(height, width, bits, colour_type, tuple(colour))
 
 

@@ -111,7 +111,7 @@ def _every_text(file: IO[bytes]) -> Generator[tuple[str, str]]:
     decoder = PngStream(file)
     decode = {b"tEXt": decoder.chunk_tEXt, b"zTXt": decoder.chunk_zTXt, b"iTXt": decoder.chunk_iTXt}
     for name, start, length in png_chunks(file):
-        if name in _TEXT_CHUNKS:
+        if name in decode:
             file.seek(start)
             decoder.im_text.clear()
             decode[name](start, length)

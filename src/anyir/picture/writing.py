@@ -27,11 +27,9 @@ _FULL_CHROMA: Final = 0
 _TIFF_COMPRESSIONS: Final = frozenset({"raw", "packbits", "tiff_lzw", "tiff_adobe_deflate"})
 _TIFF_DEFAULT: Final = "tiff_adobe_deflate"
 _XMP_KEYWORD: Final = b"XML:com.adobe.xmp\x00\x00\x00\x00\x00"  # uncompressed, no language, no translation
-_AS_WITHOUT_WORDS: Final = frozenset(
-    (primaries, transfer) for primaries in (1, 2) for transfer in (1, 2, 6, 13)
-)
-"""Numbers of ITU-T H.273 for colours that all programs show as they show those of which a file says nothing: BT.709
-primaries, or none stated, with the curve of sRGB or of video."""
+_SHOWN_AS_SRGB: Final = frozenset((primaries, transfer) for primaries in (1, 2) for transfer in (1, 2, 6, 13))
+"""Primaries and transfer, by ITU-T H.273, that programs show like sRGB: those of BT.709, or none stated, with the curve
+of sRGB or of video."""
 _ICC_GREY: Final = b"GRAY"
 _LUMA: Final = (
     19_595,
@@ -125,7 +123,7 @@ def check_fits(picture: Picture, kind: str, *, name: str) -> None:
         )
     icc = picture.metadata.icc
     cicp = dict(picture.metadata.png_colour).get(b"cICP", b"")[:2]
-    if icc is None and kind != "png" and len(cicp) == 2 and tuple(cicp) not in _AS_WITHOUT_WORDS:
+    if icc is None and kind != "png" and len(cicp) == 2 and tuple(cicp) not in _SHOWN_AS_SRGB:
         raise UnsupportedPicture(
             f"{name}: {label} cannot say by numbers what its colours mean (primaries {cicp[0]}, transfer {cicp[1]}); "
             "write PNG"
