@@ -144,11 +144,13 @@ def trajectory_kernels(extents: Tensor, side: int, generator: Generator, *, poin
     """Random camera-shake trajectories as blur kernels, each of sum 1.
 
     A point moves with a velocity that drifts; the kernel is the time that it spends over each pixel, as in Boracchi
-    and Foi, "Modeling the performance of image restoration from motion blur" (2012), with a smoother walk.
+    and Foi, "Modeling the performance of image restoration from motion blur" (2012), with a smoother walk. Its centre
+    is where the point is at half-time: the sharp image is that of the middle of the exposure, as it is where frames
+    are averaged.
 
     Args:
         extents: (N,) longest side of the trajectory's bounding box, in pixels.
-        side: K, odd; a trajectory longer than K − 2 is shortened to fit.
+        side: K, odd; a trajectory that would reach further than K // 2 from its middle is made smaller.
         generator: on the device of ``extents``.
         points: moments at which the trajectory is sampled.
 
@@ -163,10 +165,11 @@ def trajectory_kernels(extents: Tensor, side: int, generator: Generator, *, poin
     wildness = torch.rand((n, 1), generator=generator, device=device, dtype=dtype) ** 2
     heading = heading + wildness * turn.cumsum(1) * 0.35
     path = torch.stack((heading.sin(), heading.cos()), dim=2).cumsum(1)
-    low, high = path.amin(1, keepdim=True), path.amax(1, keepdim=True)
-    longest = (high - low).amax(2, keepdim=True).clamp_min(1e-6)
-    scale = extents.clamp(max=side - 2)[:, None, None] / longest
-    path = (path - (low + high) / 2) * scale + side // 2
+    path = path - path[:, points // 2, None]
+    longest = (path.amax(1) - path.amin(1)).amax(1).clamp_min(1e-6)
+    furthest = path.abs().amax((1, 2)).clamp_min(1e-6)
+    scale = torch.minimum(extents / longest, (side // 2) / furthest)
+    path = path * scale[:, None, None] + side // 2
     # Bilinear splat: weight of pixel p at point c is tri(p − c) in each direction.
     axis = torch.arange(side, device=device, dtype=dtype)
     weights = (1 - (path[..., None] - axis).abs()).clamp_min(0)
