@@ -9,7 +9,7 @@ from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from anyir.data.catalogue import load_pictures
-from anyir.data.degradations import estimate_haze
+from anyir.data.degradations import estimate_haze, quantise
 from anyir.data.epochs import Epochs
 from anyir.data.mixture import TASKS, Mixture, _on_host, check_leave_out, check_sources, sources_of
 from anyir.errors import ConfigurationError
@@ -165,7 +165,7 @@ def test_pairs_lend_their_rain_to_other_pictures(lending):
     assert (lent.layer.amax((1, 2, 3)) * 255).round().unique().tolist() == [20 + 10 * 5]
 
 
-def test_a_pairs_haze_is_made_thinner_and_thicker_over_its_own_depth(own_copy):
+def test_a_pairs_haze_is_made_thinner_and_thicker_over_its_own_depth(own_copy, monkeypatch):
     random = np.random.default_rng(5)
     near_to_far = np.exp(-np.linspace(0.2, 1.2, 80))[:, None, None]
     for folder in ("haze_indoor/clear", "haze_indoor/hazy"):
@@ -176,6 +176,7 @@ def test_a_pairs_haze_is_made_thinner_and_thicker_over_its_own_depth(own_copy):
         Image.fromarray(clear).save(own_copy / "train/haze_indoor/clear" / f"{number}.png")
         Image.fromarray(hazy).save(own_copy / "train/haze_indoor/hazy" / f"{number}_1.png")
     pictures = load_pictures(own_copy, ("haze_indoor",))[0]
+    monkeypatch.setattr("anyir.data.mixture._as_taken", lambda patches, seen, generator: quantise(seen))
     degraded, clear = Mixture({"rehazed": 1.0}, pictures).batch(120, 80, seeded())
     transmission, airlight = estimate_haze(clear, degraded)
     assert 0.3 < (airlight > 0.985).float().mean() < 0.7 and airlight.min() < 0.75
@@ -187,6 +188,31 @@ def test_a_pairs_haze_is_made_thinner_and_thicker_over_its_own_depth(own_copy):
     # Over the pair's own depth: in one proportion everywhere.
     middle = depth[:, 40]
     assert ((ends.mean(1) - middle).abs() < 0.12 * ends.mean(1)).all()
+
+
+@pytest.mark.parametrize(("task", "source"), [("haze", "photos"), ("rehazed", "blur")])
+def test_haze_is_seen_by_a_camera_with_noise_in_a_third_and_then_as_jpeg_in_a_third(
+    tiny_data, monkeypatch, task, source
+):
+    met = {}
+
+    def white(images, shot, read, generator):
+        met.update(shot=shot * 1e4, read=read)
+        return torch.ones_like(images)
+
+    def black(images, quality):
+        met.update(quality=quality, noisy=(images == 1).flatten(1).all(1).float().mean())
+        return torch.zeros_like(images)
+
+    monkeypatch.setattr("anyir.data.mixture.add_sensor_noise", white)
+    monkeypatch.setattr("anyir.data.mixture.compress_jpeg", black)
+    pictures = load_pictures(tiny_data, (source,))[0]
+    degraded, clean = Mixture({task: 1.0}, pictures, sources={task: (source,)}).batch(300, 32, seeded())
+    as_jpeg, noisy = ((degraded == value).flatten(1).all(1).float().mean() for value in (0, 1))
+    assert 0.25 < as_jpeg < 0.42 and 0.25 < met["noisy"] < 0.42 and 0.15 < noisy < 0.3
+    assert 0 < clean.mean() < 1  # which is what was before all this
+    for name, low, high in (("shot", 1, 30), ("read", 0.5, 3), ("quality", 50, 95)):
+        assert low <= met[name].min() < 1.3 * low and high / 1.3 < met[name].max() <= high
 
 
 def test_a_dark_image_is_given_other_exposures_and_its_clean_image_stays(own_copy):

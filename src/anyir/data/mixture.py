@@ -123,6 +123,21 @@ def _lent_rain(patches: Patches, generator: Generator) -> Tensor:
     return quantise(add_layer(patches.clean, layer, _log_between(patches, 0.5, 2.0, generator)))
 
 
+def _as_taken(patches: Patches, seen: Tensor, generator: Generator) -> Tensor:
+    """What a camera makes of what it sees, (N, 3, H, W): a third with some of its noise, a third as JPEG, in 8 bits.
+
+    Where contrast is to come back, noise and blocks would come with it, had the network never seen the two together.
+    """
+    noisy, compressed = (_between(patches, 0, 1, generator) < 1 / 3 for _ in range(2))
+    shot = _log_between(patches, 0.0001, 0.003, generator)
+    read = _log_between(patches, 0.5, 3.0, generator)
+    taken = torch.where(noisy[:, None, None, None], add_sensor_noise(seen, shot, read, generator), seen)
+    quality = _between(patches, 50, 95, generator).round()
+    return torch.where(
+        compressed[:, None, None, None], compress_jpeg(quantise(taken), quality), quantise(taken)
+    )
+
+
 def _haze(patches: Patches, generator: Generator) -> Tensor:
     """Haze over depth from labels where there are any, else over smooth random depth; nearly neutral airlight."""
     clean = patches.clean
@@ -134,7 +149,7 @@ def _haze(patches: Patches, generator: Generator) -> Tensor:
     grey = _between(patches, 0.65, 1.0, generator)[:, None]
     tint = 0.04 * (torch.rand((len(clean), 3), generator=generator, device=clean.device) - 0.5)
     beta = _log_between(patches, 0.5, 3.2, generator)
-    return quantise(add_haze(clean, depth, beta, (grey + tint).clamp(0, 1)))
+    return _as_taken(patches, add_haze(clean, depth, beta, (grey + tint).clamp(0, 1)), generator)
 
 
 def _rehazed(patches: Patches, generator: Generator) -> Tensor:
@@ -145,7 +160,8 @@ def _rehazed(patches: Patches, generator: Generator) -> Tensor:
     tint = 0.04 * (torch.rand((len(grey), 3), generator=generator, device=grey.device) - 0.5)
     tint = torch.where(other[:, None], tint, 0.0)
     thickness = _log_between(patches, 0.4, 2.0, generator)
-    return quantise(add_haze(patches.clean, -transmission.log(), thickness, (grey + tint).clamp(0, 1)))
+    hazy = add_haze(patches.clean, -transmission.log(), thickness, (grey + tint).clamp(0, 1))
+    return _as_taken(patches, hazy, generator)
 
 
 def _reexposed(patches: Patches, generator: Generator) -> Tensor:
