@@ -128,14 +128,13 @@ def _as_taken(patches: Patches, seen: Tensor, generator: Generator) -> Tensor:
 
     Where contrast is to come back, noise and blocks would come with it, had the network never seen the two together.
     """
-    noisy, compressed = (_between(patches, 0, 1, generator) < 1 / 3 for _ in range(2))
+    noisy, compressed = (
+        (_between(patches, 0, 1, generator) < 1 / 3)[:, None, None, None] for _ in ("noise", "JPEG")
+    )
     shot = _log_between(patches, 0.0001, 0.003, generator)
     read = _log_between(patches, 0.5, 3.0, generator)
-    taken = torch.where(noisy[:, None, None, None], add_sensor_noise(seen, shot, read, generator), seen)
-    quality = _between(patches, 50, 95, generator).round()
-    return torch.where(
-        compressed[:, None, None, None], compress_jpeg(quantise(taken), quality), quantise(taken)
-    )
+    taken = quantise(torch.where(noisy, add_sensor_noise(seen, shot, read, generator), seen))
+    return torch.where(compressed, compress_jpeg(taken, _between(patches, 50, 95, generator).round()), taken)
 
 
 def _haze(patches: Patches, generator: Generator) -> Tensor:
