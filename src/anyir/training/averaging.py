@@ -41,11 +41,14 @@ class MovingAverage:
         """Take the network's values into the average."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
-        floating = [name for name, value in self.state.items() if value.is_floating_point()]
         values = network.state_dict()
-        # One fused call instead of hundreds: launching them one by one would dominate a step on an accelerator.
+        counters = [name for name, value in self.state.items() if not value.is_floating_point()]
+        floating = [name for name, value in self.state.items() if value.is_floating_point()]
+        # Calls over lists instead of hundreds: launching them one by one would dominate a step on an accelerator.
         torch._foreach_lerp_(  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
             [self.state[name] for name in floating], [values[name] for name in floating], 1 - decay
         )
-        for name in values.keys() - set(floating):
-            self.state[name].copy_(values[name])
+        if counters:
+            torch._foreach_copy_(  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+                [self.state[name] for name in counters], [values[name] for name in counters]
+            )
