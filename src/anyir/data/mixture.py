@@ -128,9 +128,8 @@ def _as_taken(patches: Patches, seen: Tensor, generator: Generator) -> Tensor:
 
     Where contrast is to come back, noise and blocks would come with it, had the network never seen the two together.
     """
-    noisy, compressed = (
-        (_between(patches, 0, 1, generator) < 1 / 3)[:, None, None, None] for _ in ("noise", "JPEG")
-    )
+    noisy = (_between(patches, 0, 1, generator) < 1 / 3)[:, None, None, None]
+    compressed = (_between(patches, 0, 1, generator) < 1 / 3)[:, None, None, None]
     shot = _log_between(patches, 0.0001, 0.003, generator)
     read = _log_between(patches, 0.5, 3.0, generator)
     taken = quantise(torch.where(noisy, add_sensor_noise(seen, shot, read, generator), seen))
