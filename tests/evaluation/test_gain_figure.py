@@ -71,7 +71,7 @@ def test_the_three_most_harmed_are_named_and_no_text_covers_another():
     axes = figure.axes[0]
     named = [text for text in axes.texts if isinstance(text, Annotation)]
     assert [text.get_text() for text in named] == [
-        "3: −5.0 dB", "9: −3.0 dB", "5: −1.5 dB",
+        "3: −5.00 dB", "9: −3.00 dB", "5: −1.50 dB",
     ]  # fmt: skip
     boxes = [Text.get_window_extent(text) for text in axes.texts]
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))

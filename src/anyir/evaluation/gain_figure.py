@@ -199,4 +199,4 @@ def _harmed(result: SetResult) -> int:
 
 def _named(gain: Gain) -> str:
     """The set is known by the marker: with its title, names of frames would be as long as the axis."""
-    return f"{gain.name}: −{-gain.gain:.1f} dB"
+    return f"{gain.name}: −{-gain.gain:.2f} dB"
