@@ -97,7 +97,7 @@ def make_optimisers(settings: Optimiser, network: nn.Module) -> tuple[Optimizer,
     """What a recipe asks for; weight decay acts on convolution kernels only, not on norms, biases and temperatures.
 
     Unlike its authors, we give Muon the first and the last convolution too, and leave as one matrix what the network
-    splits afterwards, such as queries, keys and values: simpler, and not compared.
+    splits afterwards, such as queries, keys and values: simpler, and no worse where compared (docs/training-log.md).
     """
     kernels = [parameter for parameter in network.parameters() if parameter.ndim == 4]
     others = [parameter for parameter in network.parameters() if parameter.ndim != 4]
