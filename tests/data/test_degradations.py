@@ -13,6 +13,7 @@ from anyir.data.degradations import (
     HEAVY_RAIN,
     LIGHT_RAIN,
     add_gaussian_noise,
+    add_grain,
     add_haze,
     add_layer,
     add_rain,
@@ -43,6 +44,7 @@ def grey(level, n=1, size=64):
 DEGRADE = {
     "gaussian": lambda x, g: add_gaussian_noise(x, 25, g),
     "sensor": lambda x, g: add_sensor_noise(x, 0.01, 3, g),
+    "grain": lambda x, g: add_grain(x, 25, g, own=0.3, width=0.7),
     "rain": lambda x, g: add_rain(x, g),
     "heavy rain": lambda x, g: add_rain(x, g, HEAVY_RAIN),
     "broad rain": lambda x, g: add_rain(x, g, BROAD_RAIN),
@@ -95,6 +97,27 @@ def test_sensor_noise_grows_with_the_signal():
         noisy = add_sensor_noise(grey(level, 1, 256), shot, read, seeded())
         expected = math.sqrt(shot * level + (read / 255) ** 2)
         assert (noisy - level).std() == pytest.approx(expected, rel=0.04)
+
+
+def correlation(a, b):
+    return float(torch.corrcoef(torch.stack((a.flatten(), b.flatten())))[0, 1])
+
+
+def test_grain_keeps_its_deviation_and_is_as_grey_and_as_coarse_as_asked_for():
+    own, width = torch.tensor([0.0, 0.0, 0.3, 1.0]), torch.tensor([0.0, 0.8, 0.8, 0.0])
+    noise = add_grain(
+        grey(0.5, 4, 256), torch.tensor([5.0, 20.0, 20.0, 20.0]), seeded(), own=own, width=width
+    )
+    noise = (noise - 0.5) * 255
+    assert noise.std((1, 2, 3)).tolist() == pytest.approx([5, 20, 20, 20], rel=0.04)
+    assert torch.equal(noise[:2, 0], noise[:2, 1]) and torch.equal(noise[:2, 0], noise[:2, 2])
+    for image, shared in ((2, 0.7), (3, 0.0)):
+        assert correlation(noise[image, 0], noise[image, 2]) == pytest.approx(shared, abs=0.03)
+    # A Gaussian with itself: what lies a pixel apart correlates by exp(-1 / 4 width²).
+    for image, beside in ((0, 0.0), (1, math.exp(-1 / (4 * 0.8**2))), (2, math.exp(-1 / (4 * 0.8**2)))):
+        across = correlation(noise[image, :, :, 1:], noise[image, :, :, :-1])
+        along = correlation(noise[image, :, 1:], noise[image, :, :-1])
+        assert across == pytest.approx(beside, abs=0.02) and along == pytest.approx(beside, abs=0.02)
 
 
 def test_convolve_equals_direct_convolution_with_reflected_borders():

@@ -53,6 +53,32 @@ def test_every_task_makes_eight_bit_images_of_the_same_scene(pictures, tasks_on_
         assert torch.equal(degraded, clean) == (name == "clean"), name
 
 
+def test_grain_lies_over_black_and_white_pictures_too_half_of_it_grey_and_a_third_of_it_as_jpeg(
+    pictures, tasks_on_tiny_sets, monkeypatch
+):
+    met = {}
+
+    def shifted(images, sigma, generator, *, own, width):
+        met.update(sigma=sigma, own=own, width=width)
+        return images + 0.1
+
+    def black(images, quality):
+        met.update(quality=quality)
+        return torch.zeros_like(images)
+
+    monkeypatch.setattr("anyir.data.mixture.add_grain", shifted)
+    monkeypatch.setattr("anyir.data.mixture.compress_jpeg", black)
+    degraded, clean = Mixture({"grain": 1.0}, pictures, tones=True).batch(300, 32, seeded())
+    grey = (clean == clean[:, :1]).flatten(1).all(1)
+    assert 0.4 < grey.float().mean() < 0.6
+    as_jpeg = (degraded == 0).flatten(1).all(1)
+    assert 0.25 < as_jpeg.float().mean() < 0.42
+    for name, low, high in (("sigma", 3, 50), ("quality", 50, 95), ("own", 0, 0.5), ("width", 0, 1)):
+        assert low <= met[name].min() <= 1.3 * low and high / 1.3 < met[name].max() <= high
+    for name in ("own", "width"):
+        assert 0.4 < (met[name] == 0).float().mean() < 0.6
+
+
 def test_some_samples_get_other_tones_degraded_and_clean_alike(pictures, tasks_on_tiny_sets):
     plain = Mixture({"blur_pairs": 1.0}, pictures).batch(64, 64, seeded())
     toned = Mixture({"blur_pairs": 1.0}, pictures, tones=True).batch(64, 64, seeded())

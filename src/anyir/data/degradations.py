@@ -23,6 +23,8 @@ GREY_LEVELS: Final = 255.0
 DISPLAY_GAMMA: Final = 2.2
 """Exponent between displayed values and light, used wherever light is added up."""
 
+_GRAIN_RADIUS: Final = 3
+
 
 def _check_images(images: Tensor) -> None:
     if images.ndim != 4 or images.shape[1] != 3:
@@ -80,6 +82,36 @@ def add_sensor_noise(
     # A demosaiced picture's noise is correlated over neighbours. With these weights the variance stays 1 (to 2 %).
     noise = 1.5 * F.avg_pool2d(F.pad(noise, (0, 1, 0, 1), mode="replicate"), 2, stride=1) + 0.4 * noise
     return (clean + noise * variance.sqrt()).clamp(0, 1)
+
+
+def add_grain(
+    clean: Tensor,
+    sigma_255: float | Tensor,
+    generator: Generator,
+    *,
+    own: float | Tensor = 0.0,
+    width: float | Tensor = 0.0,
+) -> Tensor:
+    """Add Gaussian noise that the channels share, as film shows it, and a camera that has smoothed colours only.
+
+    Args:
+        clean: (N, 3, H, W).
+        sigma_255: standard deviation in each channel, in 8-bit grey levels.
+        generator: on the images' device.
+        own: share of the variance that each channel has to itself: 0 is grey noise, 1 as of :func:`add_gaussian_noise`.
+        width: standard deviation, in pixels up to 1, of the spot that each grain makes; 0 is white noise.
+    """
+    _check_images(clean)
+    n, _, rows, columns = clean.shape
+    shape = (n, 4, rows + 2 * _GRAIN_RADIUS, columns + 2 * _GRAIN_RADIUS)
+    noise = torch.randn(shape, generator=generator, device=clean.device, dtype=clean.dtype)
+    share = _per_image(own, clean)
+    noise = (1 - share).sqrt() * noise[:, :1] + share.sqrt() * noise[:, 1:]
+    places = torch.arange(-_GRAIN_RADIUS, _GRAIN_RADIUS + 1, device=clean.device, dtype=clean.dtype)
+    spots = torch.exp(-0.5 * (places / _per_image(width, clean)[:, 0].clamp_min(0.1)) ** 2).expand(n, -1, -1)
+    spots = spots.mT * spots  # (N, K, K); with squares that add up to 1, white noise keeps its variance
+    grain = _convolve_inside(noise, spots / spots.square().sum((1, 2), keepdim=True).sqrt())
+    return (clean + grain * (_per_image(sigma_255, clean) / GREY_LEVELS)).clamp(0, 1)
 
 
 def convolve(images: Tensor, kernels: Tensor) -> Tensor:

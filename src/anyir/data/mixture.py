@@ -26,6 +26,7 @@ from anyir.data.degradations import (
     LIGHT_RAIN,
     RainShower,
     add_gaussian_noise,
+    add_grain,
     add_haze,
     add_layer,
     add_rain,
@@ -63,6 +64,7 @@ class Task:
             too small for the zoom are not drawn then; where all are too small for all zooms, none is scaled.
         tones: share of the samples whose tones are changed, degraded and clean image alike, as cameras differ in
             theirs: a dull picture is not to be taken for a hazy one.
+        black_and_white: share of the samples that are made so, degraded and clean image alike.
         margin: pixels around a patch that are degraded with it and then cut off, so that what comes from outside comes
             from the picture and not from the patch's own mirror image. Fewer, or none, where one of the pictures that
             are large enough for the patch has no room for more.
@@ -74,6 +76,7 @@ class Task:
     degrade: Degrade
     zooms: tuple[int, ...] = (1,)
     tones: float = 0.0
+    black_and_white: float = 0.0
     margin: int = 0
     lenders: tuple[str, ...] = ()
 
@@ -107,6 +110,21 @@ def _sensor(patches: Patches, generator: Generator) -> Tensor:
     shot = _log_between(patches, 0.0003, 0.02, generator)
     read = _log_between(patches, 0.7, 8.0, generator)
     return quantise(add_sensor_noise(patches.clean, shot, read, generator))
+
+
+def _grain(patches: Patches, generator: Generator) -> Tensor:
+    """Half of it the same in all channels, half of it coarser than a pixel; a third is compressed as JPEG."""
+    grey, white, stored = (_between(patches, 0, 1, generator) for _ in range(3))
+    noisy = add_grain(
+        patches.clean,
+        _log_between(patches, 3.0, 50.0, generator),
+        generator,
+        own=torch.where(grey < 0.5, 0.0, _between(patches, 0.0, 0.5, generator)),
+        width=torch.where(white < 0.5, 0.0, _between(patches, 0.3, 1.0, generator)),
+    )
+    noisy = quantise(noisy)
+    compressed = compress_jpeg(noisy, _between(patches, 50, 95, generator).round())
+    return torch.where((stored < 1 / 3)[:, None, None, None], compressed, noisy)
 
 
 def _rain(patches: Patches, generator: Generator, shower: RainShower) -> Tensor:
@@ -234,6 +252,8 @@ TASKS: Final[Mapping[str, Task]] = {
     "noise": Task(CLEAN_SOURCES, partial(_gaussian, low=1, high=60)),
     "sensor_noise": Task(CLEAN_SOURCES, _sensor, tones=0.5),
     "noise_real": Task(("noise_real",), _paired, tones=0.5),
+    # What is left of noise in most files: a camera smooths colours more than brightness, and film has grains.
+    "grain": Task(CLEAN_SOURCES, _grain, tones=0.5, black_and_white=0.5),
     "light_rain": Task(CLEAN_SOURCES, partial(_rain, shower=LIGHT_RAIN)),
     "heavy_rain": Task(CLEAN_SOURCES, partial(_rain, shower=HEAVY_RAIN)),
     "broad_rain": Task(CLEAN_SOURCES, partial(_rain, shower=BROAD_RAIN)),
@@ -289,6 +309,18 @@ def change_tones(patches: Patches, share: float, generator: Generator) -> Patche
         return quantise(grey + colour * (curved - grey))
 
     return patches._replace(clean=curve(patches.clean), degraded=curve(patches.degraded))
+
+
+def make_black_and_white(patches: Patches, share: float, generator: Generator) -> Patches:
+    """Make a share of the patches black and white, degraded and clean image alike, back in 8 bits; luma of BT.601."""
+    chosen = (_between(patches, 0, 1, generator) < share)[:, None, None, None]
+
+    def grey(images: Tensor) -> Tensor:
+        red, green, blue = images.split(1, dim=1)
+        luma = quantise(0.299 * red + 0.587 * green + 0.114 * blue)
+        return torch.where(chosen, luma, images)
+
+    return patches._replace(clean=grey(patches.clean), degraded=grey(patches.degraded))
 
 
 class Mixture:
@@ -358,6 +390,8 @@ class Mixture:
         patches = self.pictures.draw(pool, samples, size, generator, zoom=zoom)
         if self._tones and task.tones:
             patches = change_tones(patches, task.tones, generator)
+        if task.black_and_white:
+            patches = make_black_and_white(patches, task.black_and_white, generator)
         if name in self._lenders:
             patches = self.pictures.lend(self._lenders[name], patches, generator)
         inside = slice(margin, size - margin)
