@@ -112,6 +112,13 @@ def _sensor(patches: Patches, generator: Generator) -> Tensor:
     return quantise(add_sensor_noise(patches.clean, shot, read, generator))
 
 
+def _stored(patches: Patches, images: Tensor, compressed: Tensor, generator: Generator) -> Tensor:
+    """Images as files hold them, in 8 bits; those that ``compressed`` (N,) names as JPEG of a camera's quality."""
+    levels = quantise(images)
+    as_jpeg = compress_jpeg(levels, _between(patches, 50, 95, generator).round())
+    return torch.where(compressed[:, None, None, None], as_jpeg, levels)
+
+
 def _grain(patches: Patches, generator: Generator) -> Tensor:
     """Half of it the same in all channels, half of it coarser than a pixel; a third is compressed as JPEG."""
     grey, white, stored = (_between(patches, 0, 1, generator) for _ in range(3))
@@ -122,9 +129,7 @@ def _grain(patches: Patches, generator: Generator) -> Tensor:
         own=torch.where(grey < 0.5, 0.0, _between(patches, 0.0, 0.5, generator)),
         width=torch.where(white < 0.5, 0.0, _between(patches, 0.3, 1.0, generator)),
     )
-    noisy = quantise(noisy)
-    compressed = compress_jpeg(noisy, _between(patches, 50, 95, generator).round())
-    return torch.where((stored < 1 / 3)[:, None, None, None], compressed, noisy)
+    return _stored(patches, noisy, stored < 1 / 3, generator)
 
 
 def _rain(patches: Patches, generator: Generator, shower: RainShower) -> Tensor:
@@ -147,11 +152,11 @@ def _as_taken(patches: Patches, seen: Tensor, generator: Generator) -> Tensor:
     Where contrast is to come back, noise and blocks would come with it, had the network never seen the two together.
     """
     noisy = (_between(patches, 0, 1, generator) < 1 / 3)[:, None, None, None]
-    compressed = (_between(patches, 0, 1, generator) < 1 / 3)[:, None, None, None]
+    compressed = _between(patches, 0, 1, generator) < 1 / 3
     shot = _log_between(patches, 0.0001, 0.003, generator)
     read = _log_between(patches, 0.5, 3.0, generator)
-    taken = quantise(torch.where(noisy, add_sensor_noise(seen, shot, read, generator), seen))
-    return torch.where(compressed, compress_jpeg(taken, _between(patches, 50, 95, generator).round()), taken)
+    taken = torch.where(noisy, add_sensor_noise(seen, shot, read, generator), seen)
+    return _stored(patches, taken, compressed, generator)
 
 
 def _haze(patches: Patches, generator: Generator) -> Tensor:
