@@ -14,6 +14,7 @@ from anyir.evaluation.protocol import (
     NoiseRounding,
     Protocol,
     add_noise,
+    black_and_white,
     conventions,
     crop,
     degraded_and_clean,
@@ -141,7 +142,33 @@ def test_the_network_gets_the_degraded_image_and_is_scored_against_the_clean_one
     assert (image.height, image.width) == (32, 32)
 
 
-@pytest.mark.parametrize("name", ["cbsd68-25", "clean"])
+def test_luma_is_that_of_bt_601():
+    primaries = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [10, 20, 40]]], np.uint8)
+    luma = black_and_white(primaries)
+    assert luma.shape == (1, 5, 1) and luma.dtype == np.uint8
+    assert luma.ravel().tolist() == [76, 150, 29, 255, 19]
+    levels = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    assert np.array_equal(black_and_white(levels), levels[..., :1])
+
+
+def test_black_and_white_pictures_have_one_noise_in_three_channels(tmp_path):
+    folder = cbsd68(tmp_path, "a")
+    evaluated = SETS["cbsd68-grey-25"]
+    pairs = find_pairs(folder, evaluated)
+    assert pairs
+    degraded, clean = degraded_and_clean(pairs[0], evaluated, Protocol())
+    assert degraded.shape == clean.shape == (32, 48, 3) and degraded.dtype == np.float32
+    for image in (degraded, clean):
+        assert np.array_equal(image, np.repeat(image[..., :1], 3, axis=2))
+    luma = black_and_white(crop(read_image(pairs[0].clean)))
+    assert np.array_equal(clean[..., :1] * np.float32(255), luma)
+    noisy = add_noise(luma, 25, noise_generator(0, "a", 25), NoiseRounding.ROUND)
+    assert np.array_equal(np.rint(degraded[..., :1] * 255), noisy)
+    result = run(folder, "cbsd68-grey-25", protocol=Protocol(variants=True))
+    assert result.images[0].degraded is not None and "other-noise" in result.images[0].variants
+
+
+@pytest.mark.parametrize("name", ["cbsd68-25", "cbsd68-grey-25", "clean"])
 def test_the_images_of_a_picture_are_those_that_its_numbers_are_of(tmp_path, name):
     pairs = find_pairs(cbsd68(tmp_path, "ab"), SETS[name])
     assert pairs is not None

@@ -68,7 +68,7 @@ def test_a_folder_for_each_scene(tmp_path):
 
 def test_clean_pictures_are_their_own_reference(tmp_path):
     touch(tmp_path, "CBSD68/b.jpg", "CBSD68/a.JPG", "CBSD68/.c.jpg", "CBSD68/notes.txt", "CBSD68/more/d.jpg")
-    for name in ("cbsd68-25", "clean"):
+    for name in ("cbsd68-25", "cbsd68-grey-25", "clean"):
         assert found(tmp_path, name) == {"a": ("", "CBSD68/a.JPG"), "b": ("", "CBSD68/b.jpg")}
 
 
@@ -115,6 +115,14 @@ def test_suites_have_the_columns_of_the_papers_tables():
     }
     assert [SETS[name].sigma_255 for name in SUITES["three"][:4]] == [15, 25, 50, None]
     assert set(SUITES["all"]) == set(SETS)
+
+
+def test_the_pictures_in_black_and_white_are_no_published_set():
+    grey = SETS["cbsd68-grey-25"]
+    assert grey.black_and_white and not grey.official and grey.expected == 68
+    assert SETS["cbsd68-25"].official and not any(
+        each.black_and_white for name, each in SETS.items() if name != "cbsd68-grey-25"
+    )
 
 
 def test_selection_narrows_a_suite_and_keeps_its_order():

@@ -36,6 +36,9 @@ PSNR_CAP: Final = 100.0
 """dB. Equal images have an infinite PSNR, which neither JSON nor a mean can hold, so values stop here,
 at an error of 1/400 of a grey level. Only clean pictures that come back unchanged reach it."""
 
+LUMA: Final = np.array([0.299, 0.587, 0.114])
+"""Weights of red, green and blue; their sum is 1."""
+
 
 class NoiseRounding(str, Enum):
     """How noisy grey levels become 8-bit ones."""
@@ -81,6 +84,7 @@ def conventions(protocol: Protocol) -> dict[str, str]:
             "clip(x + σ·randn, 0, 255) on 8-bit grey levels after the crop, then "
             f"{protocol.noise_rounding.value} to 8 bits; one generator each (seed {protocol.seed}, name, σ)"
         ),
+        "black and white": "luma of ITU-R BT.601, rounded to 8 bits; the three channels share one noise",
         **scored,
     }
 
@@ -114,6 +118,11 @@ def add_noise(
     if rounding is NoiseRounding.ROUND:
         noisy = np.rint(noisy)
     return noisy.astype(np.uint8)
+
+
+def black_and_white(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB → (H, W, 1): luma of ITU-R BT.601, rounded."""
+    return np.rint(image @ LUMA)[..., None].astype(np.uint8)
 
 
 def evaluate_set(
@@ -191,7 +200,7 @@ def degraded_and_clean(
 
     Args:
         pair: one of those that :func:`anyir.evaluation.sets.find_pairs` returns.
-        evaluated: the set it belongs to; says whether noise is added.
+        evaluated: the set it belongs to; says whether noise is added, and whether in black and white.
         protocol: seed and rounding of noise.
 
     Returns:
@@ -202,6 +211,8 @@ def degraded_and_clean(
         PictureError: a picture cannot be read.
     """
     clean, degraded = _load(pair)
+    if evaluated.black_and_white:
+        clean, degraded = black_and_white(clean), black_and_white(degraded)
     if evaluated.sigma_255 is not None:
         generator = noise_generator(protocol.seed, pair.name, evaluated.sigma_255)
         degraded = add_noise(clean, evaluated.sigma_255, generator, protocol.noise_rounding)
@@ -222,7 +233,9 @@ def _load(pair: Example) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 
 def _to_unit(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.divide(levels, 255, dtype=np.float32)
+    """(H, W, 3) or, in black and white, (H, W, 1) 8-bit levels → (H, W, 3) in [0, 1]."""
+    unit = np.divide(levels, 255, dtype=np.float32)
+    return unit if unit.shape[2] == 3 else np.repeat(unit, 3, axis=2)
 
 
 def _score(image: NDArray[np.float32], clean: NDArray[np.float32]) -> Score:
