@@ -79,6 +79,25 @@ def test_grain_lies_over_black_and_white_pictures_too_half_of_it_grey_and_a_thir
         assert 0.4 < (met[name] == 0).float().mean() < 0.6
 
 
+def test_a_share_of_every_task_is_made_black_and_white_once_it_is_degraded(pictures, tasks_on_tiny_sets):
+    weights = {"noise25": 0.5, "blur_pairs": 0.5}
+    colour = Mixture(weights, pictures).batch(400, 32, seeded())
+    batch = Mixture(weights, pictures, black_and_white=0.25).batch(400, 32, seeded())
+    grey = (batch.degraded == batch.degraded[:, :1]).flatten(1).all(1)
+    for half in (grey[:200], grey[200:]):  # a task's samples lie together
+        assert 0.15 < half.float().mean() < 0.35
+    for before, after in zip(
+        colour, batch, strict=True
+    ):  # the same samples, and noise of three channels as luma
+        assert torch.equal(after[~grey], before[~grey])
+        luma = (before[grey] * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+        assert torch.allclose(after[grey], luma.expand(-1, 3, -1, -1), atol=0.5 / 255 + 1e-6)
+    levels = batch.degraded * 255
+    assert torch.allclose(levels, levels.round(), atol=1e-3)
+    everything = Mixture(weights, pictures, black_and_white=1.0).batch(8, 32, seeded())
+    assert all(torch.equal(images, images[:, :1].expand(-1, 3, -1, -1)) for images in everything)
+
+
 def test_some_samples_get_other_tones_degraded_and_clean_alike(pictures, tasks_on_tiny_sets):
     plain = Mixture({"blur_pairs": 1.0}, pictures).batch(64, 64, seeded())
     toned = Mixture({"blur_pairs": 1.0}, pictures, tones=True).batch(64, 64, seeded())

@@ -76,6 +76,8 @@ def test_changes_reach_nested_keys_with_their_types(recipe_file):
         ("mixture.noise26=1", "unknown task 'noise26'"),
         ("mixture.noise25=a", "mixture.noise25"),
         ("average_decay=1.0", "average_decay"),
+        ("black_and_white=1.5", r"black_and_white = 1\.5: must be from 0 to 1"),
+        ("black_and_white=-0.1", "black_and_white"),
         ("stages=[{until=1, patch=60, batch=1}]", "patch"),
         ("stages=[{until=0.9, patch=64, batch=1}]", "until"),
         ("stages=[]", "until"),
@@ -141,6 +143,13 @@ def test_epochs_need_one_batch_size_and_an_end_must_be_given(recipe_file):
         load_recipe(recipe_file(epochs))
     with pytest.raises(ConfigurationError, match="give steps or epochs"):
         load_recipe(recipe_file(epochs.replace("epochs = 2", "")))
+
+
+def test_only_a_mixture_has_a_share_in_black_and_white(recipe_file):
+    assert load_recipe(recipe_file(), ["black_and_white=0.1"]).black_and_white == 0.1
+    repeats = MINIMAL.replace("[mixture]\nnoise25 = 1", "[repeats]\nnoise25 = 3")
+    with pytest.raises(ConfigurationError, match=r"black_and_white = 0\.1: must be .* 0 without a mixture"):
+        load_recipe(recipe_file(repeats), ["black_and_white=0.1"])
 
 
 # Samples an epoch by the paper (section on data; the repeats are the balancing), where the sets are whole.

@@ -316,16 +316,17 @@ def change_tones(patches: Patches, share: float, generator: Generator) -> Patche
     return patches._replace(clean=curve(patches.clean), degraded=curve(patches.degraded))
 
 
-def make_black_and_white(patches: Patches, share: float, generator: Generator) -> Patches:
-    """Make a share of the patches black and white, degraded and clean image alike, back in 8 bits; luma of BT.601."""
-    chosen = (_between(patches, 0, 1, generator) < share)[:, None, None, None]
+def make_black_and_white(degraded: Tensor, clean: Tensor, share: float, generator: Generator) -> Batch:
+    """Make a share of the samples black and white, both (N, 3, P, P) images of each, back in 8 bits; luma of BT.601."""
+    drawn = torch.rand(len(clean), generator=generator, device=clean.device)
+    chosen = (drawn < share)[:, None, None, None]
 
     def grey(images: Tensor) -> Tensor:
         red, green, blue = images.split(1, dim=1)
         luma = quantise(0.299 * red + 0.587 * green + 0.114 * blue)
         return torch.where(chosen, luma, images)
 
-    return patches._replace(clean=grey(patches.clean), degraded=grey(patches.degraded))
+    return Batch(grey(degraded), grey(clean))
 
 
 class Mixture:
@@ -337,6 +338,7 @@ class Mixture:
         sources: task → sets that it draws from instead of its own.
         scales: whether tasks draw from pictures scaled down too, each at its ``zooms``.
         tones: whether tasks change the ``tones`` of some samples.
+        black_and_white: share of all samples that are made so once they are degraded.
 
     Raises:
         ConfigurationError: for an unknown task or an impossible weight.
@@ -350,6 +352,7 @@ class Mixture:
         sources: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
         scales: bool = False,
         tones: bool = False,
+        black_and_white: float = 0.0,
     ) -> None:
         check_weights(weights)
         self.pictures = pictures
@@ -358,7 +361,7 @@ class Mixture:
         self._pools = {name: pictures.pool(each) for name, each in self._sources.items()}
         self._lenders = lenders(self.tasks, pictures)
         self._large: dict[tuple[str, int], Pool] = {}
-        self._scales, self._tones = scales, tones
+        self._scales, self._tones, self._black_and_white = scales, tones, black_and_white
         shares = torch.tensor([weights[name] for name in self.tasks], dtype=torch.float64)
         self._cumulative = shares.cumsum(0) / shares.sum()
 
@@ -384,7 +387,10 @@ class Mixture:
             for name, count, zoom in zip(self.tasks, counts, zooms, strict=True)
             if count
         ]
-        return Batch(torch.cat([part.degraded for part in parts]), torch.cat([part.clean for part in parts]))
+        batch = Batch(torch.cat([part.degraded for part in parts]), torch.cat([part.clean for part in parts]))
+        if self._black_and_white:
+            batch = make_black_and_white(*batch, self._black_and_white, generator)
+        return batch
 
     def task_batch(self, name: str, samples: int, size: int, generator: Generator, *, zoom: int = 1) -> Batch:
         """A batch of one task, from pictures scaled down by ``zoom``."""
@@ -396,7 +402,8 @@ class Mixture:
         if self._tones and task.tones:
             patches = change_tones(patches, task.tones, generator)
         if task.black_and_white:
-            patches = make_black_and_white(patches, task.black_and_white, generator)
+            grey = make_black_and_white(patches.degraded, patches.clean, task.black_and_white, generator)
+            patches = patches._replace(degraded=grey.degraded, clean=grey.clean)
         if name in self._lenders:
             patches = self.pictures.lend(self._lenders[name], patches, generator)
         inside = slice(margin, size - margin)

@@ -175,6 +175,8 @@ class Recipe:
             shows, or ``allow`` it.
         scales: draw patches from pictures scaled down too, in the tasks that have ``zooms``.
         tones: change the tones of some samples, in the tasks that have ``tones``.
+        black_and_white: share of the samples of a mixture that are made so once they are degraded: their noise is then
+            the same in the three channels, and so are their rain, haze, blur and JPEG blocks.
         loading: ``memory`` reads all pictures before training and holds them where it trains, which makes the batches
             too; ``host`` holds them in the computer's memory, for a GPU that should do nothing but train; ``files``
             reads each whenever it is drawn, for sets that no memory holds. A damaged file is then met when it is
@@ -211,6 +213,7 @@ class Recipe:
     test_pictures: Literal["refuse", "allow"] = "refuse"
     scales: bool = False
     tones: bool = False
+    black_and_white: float = 0.0
     loading: Loading = "memory"
     workers: int = 4
     crop_multiple: int = 1
@@ -251,6 +254,12 @@ class Recipe:
             _require(
                 one_batch, "epochs", self.epochs, "with epochs, the batch must be the same in all stages"
             )
+        _require(
+            0 <= self.black_and_white <= 1 and (bool(self.mixture) or not self.black_and_white),
+            "black_and_white",
+            self.black_and_white,
+            "must be from 0 to 1, and 0 without a mixture",
+        )
         _require(self.workers >= 0, "workers", self.workers, "must not be negative")
         _require(self.harm >= 0, "harm", self.harm, "must not be negative")
         _require(0 <= self.warmup_steps, "warmup_steps", self.warmup_steps, "must not be negative")

@@ -65,7 +65,12 @@ def make_sampler(recipe: Recipe, pictures: TrainingPictures) -> Sampler:
     """
     if recipe.mixture:
         mixture = Mixture(
-            recipe.mixture, pictures, sources=recipe.sources, scales=recipe.scales, tones=recipe.tones
+            recipe.mixture,
+            pictures,
+            sources=recipe.sources,
+            scales=recipe.scales,
+            tones=recipe.tones,
+            black_and_white=recipe.black_and_white,
         )
         assert recipe.steps is not None, "a recipe without repeats has no epochs, so it has steps"
         total = sum(recipe.mixture.values())
