@@ -22,7 +22,6 @@ import torch
 from make_model_facts import DEFAULT, RESULTS, ROOT, WEIGHTS, committed_results
 from make_readme_results import main as make_readme_results
 
-from anyir.evaluation.results import load_results, summary
 from anyir.files import write_atomically
 from anyir.model.checkpoint import load_checkpoint, save_checkpoint
 from anyir.model.export import export_onnx
@@ -49,8 +48,7 @@ def main() -> None:
     write_facts()
     evaluate(name, arguments.data, name, "--suite", "all", "--conventions", "--figures")
     write_facts()
-    quoted = {"file": results.relative_to(ROOT).as_posix(), **summary(load_results(results))}
-    header = {**checkpoint.header, "results": quoted}
+    header = {**checkpoint.header, "results": committed_results(WEIGHTS, RESULTS)[name]}
     save_checkpoint(
         WEIGHTS / f"{name}.safetensors", checkpoint.state, checkpoint.network, header, torch.float16
     )
