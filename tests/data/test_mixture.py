@@ -86,9 +86,8 @@ def test_a_share_of_every_task_is_made_black_and_white_once_it_is_degraded(pictu
     grey = (batch.degraded == batch.degraded[:, :1]).flatten(1).all(1)
     for half in (grey[:200], grey[200:]):  # a task's samples lie together
         assert 0.15 < half.float().mean() < 0.35
-    for before, after in zip(
-        colour, batch, strict=True
-    ):  # the same samples, and noise of three channels as luma
+    # The same samples; noise of three channels as its luma.
+    for before, after in zip(colour, batch, strict=True):
         assert torch.equal(after[~grey], before[~grey])
         luma = (before[grey] * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
         assert torch.allclose(after[grey], luma.expand(-1, 3, -1, -1), atol=0.5 / 255 + 1e-6)

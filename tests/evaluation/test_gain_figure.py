@@ -84,10 +84,12 @@ def test_the_three_most_harmed_are_named_and_no_text_covers_another():
 def test_no_name_covers_another_in_the_figure_of_what_is_shipped():
     """Its gains are large and its losses small: they lie close together, with other pictures beside them."""
     shipped = load_results(Path(__file__).resolve().parents[2] / "results" / default_name() / "results.json")
-    axes = _draw(shipped).axes[0]
+    figure = _draw(shipped)
+    axes = figure.axes[0]
     boxes = [Text.get_window_extent(text) for text in axes.texts]
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
     assert all(axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 for box in boxes)
+    assert figure.legends[0].get_window_extent().x1 <= figure.bbox.x1  # three columns would be wider
 
 
 def test_clean_pictures_have_a_strip_of_their_own():

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from anyir.errors import ShapeMismatch
+from anyir.picture import LUMA
 
 GREY_LEVELS: Final = 255.0
 DISPLAY_GAMMA: Final = 2.2
@@ -444,7 +445,7 @@ _CHROMINANCE: Final = (
     (47, 66, 99, 99, 99, 99, 99, 99), (99,) * 8, (99,) * 8, (99,) * 8, (99,) * 8,
 )  # fmt: skip
 _RGB_TO_YCC: Final = (
-    (0.299, 0.587, 0.114),
+    LUMA,
     (-0.168736, -0.331264, 0.5),
     (0.5, -0.418688, -0.081312),
 )

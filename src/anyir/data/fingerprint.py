@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anyir.errors import ShapeMismatch
-from anyir.picture import read_image
+from anyir.picture import LUMA, read_image
 
 ALIKE: Final = 0.57
 """Cosine of two descriptors from which pictures are taken for the same: the middle of a measured gap.
@@ -46,7 +46,7 @@ Made-up skies of 60 rows, as JPEG 90 less a row, are 1.0 to 1.4 away. A change o
 
 _SIDE: Final = 32
 _FREQUENCIES: Final = 16
-_LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_LUMA: Final = np.array(LUMA, np.float32)
 _BLOCK: Final = 1 << 23  # similarities held at a time: 32 MiB
 _ODD: Final = np.tile(np.arange(_FREQUENCIES) % 2 == 1, _FREQUENCIES)
 """Frequencies that change sign when a picture is mirrored."""

@@ -42,7 +42,7 @@ from anyir.data.degradations import (
 )
 from anyir.data.sets import SETS
 from anyir.errors import ConfigurationError
-from anyir.picture import DATA_SUFFIXES
+from anyir.picture import DATA_SUFFIXES, LUMA
 from anyir.settings import nearest
 
 Degrade = Callable[[Patches, Generator], Tensor]
@@ -323,7 +323,7 @@ def make_black_and_white(degraded: Tensor, clean: Tensor, share: float, generato
 
     def grey(images: Tensor) -> Tensor:
         red, green, blue = images.split(1, dim=1)
-        luma = quantise(0.299 * red + 0.587 * green + 0.114 * blue)
+        luma = quantise(LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)
         return torch.where(chosen, luma, images)
 
     return Batch(grey(degraded), grey(clean))

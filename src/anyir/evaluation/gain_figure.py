@@ -103,18 +103,7 @@ def _draw(results: Results) -> Figure:
     figure.suptitle(
         f"Gain on each of {len(found)} pictures, {results.weights['name']}", x=0.01, ha="left", fontsize=10
     )
-    figure.legend(
-        handles=_legend_entries(by_task),
-        loc="outside lower left",
-        ncols=min(LEGEND_COLUMNS, len(by_task)),
-        frameon=False,
-        fontsize=SMALL,
-        title="Pictures that were harmed, of all pictures of the set",
-        title_fontsize=SMALL,
-        alignment="left",
-        labelspacing=0.3,
-    )
-    figure.draw_without_rendering()
+    _add_legend(figure, by_task)
     figure.set_layout_engine("none")  # names are placed in the layout as it is now
     names = [PointLabel(each.before, each.gain, _named(each)) for each in most_harmed(found)]
     place_labels(axes, names, avoid=[(each.before, each.gain) for each in found])
@@ -172,19 +161,39 @@ def _draw_clean(axes: Axes, values: Sequence[float]) -> None:
     axes.spines[["top", "left"]].set_visible(False)
 
 
-def _legend_entries(by_task: Mapping[str, Sequence[SetResult]]) -> list[Line2D]:
+def _add_legend(figure: Figure, by_task: Mapping[str, Sequence[SetResult]]) -> None:
+    """Below the axes, in as many columns as the figure is wide enough for; the layout is computed then."""
+    for columns in range(min(LEGEND_COLUMNS, len(by_task)), 0, -1):
+        legend = figure.legend(
+            handles=_legend_entries(by_task, columns),
+            loc="outside lower left",
+            ncols=columns,
+            frameon=False,
+            fontsize=SMALL,
+            title="Pictures that were harmed, of all pictures of the set",
+            title_fontsize=SMALL,
+            alignment="left",
+            labelspacing=0.3,
+        )
+        figure.draw_without_rendering()
+        if columns == 1 or legend.get_window_extent().x1 <= figure.bbox.x1:
+            return
+        legend.remove()
+
+
+def _legend_entries(by_task: Mapping[str, Sequence[SetResult]], columns: int) -> list[Line2D]:
     """A line for each task and one for each of its sets, so filled up with empty ones that no task is split.
 
     A legend is filled column by column, all equally long.
     """
-    columns: list[list[Line2D]] = [[] for _ in range(min(LEGEND_COLUMNS, len(by_task)))]
+    filled: list[list[Line2D]] = [[] for _ in range(columns)]
     for task, sets in by_task.items():
         colour, marker = TASK_STYLES[task]
-        shortest = min(columns, key=len)
+        shortest = min(filled, key=len)
         shortest.append(_entry(task, colour, marker))
         shortest += [_entry(f"{each.title}: {_harmed(each)} of {len(each.images)}") for each in sets]
-    longest = max(len(column) for column in columns)
-    return [entry for column in columns for entry in (*column, *[_entry("")] * (longest - len(column)))]
+    longest = max(map(len, filled))
+    return [entry for column in filled for entry in (*column, *[_entry("")] * (longest - len(column)))]
 
 
 def _entry(label: str, colour: str = "none", marker: str = "") -> Line2D:

@@ -26,7 +26,7 @@ from anyir.evaluation.results import RESAMPLINGS, ImageResult, Score, SetResult
 from anyir.evaluation.sets import EvaluationSet
 from anyir.evaluation.variants import VARIANTS, measured
 from anyir.files import utf8
-from anyir.picture import read_image
+from anyir.picture import LUMA, read_image
 
 Restore = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """What is evaluated: (H, W, 3) RGB in [0, 1] → the same shape, not rounded. A :class:`Restorer` is one."""
@@ -35,9 +35,6 @@ CROP_MULTIPLE: Final = 16
 PSNR_CAP: Final = 100.0
 """dB. Equal images have an infinite PSNR, which neither JSON nor a mean can hold, so values stop here,
 at an error of 1/400 of a grey level. Only clean pictures that come back unchanged reach it."""
-
-LUMA: Final = np.array([0.299, 0.587, 0.114])
-"""Weights of red, green and blue; their sum is 1."""
 
 
 class NoiseRounding(str, Enum):
@@ -122,7 +119,7 @@ def add_noise(
 
 def black_and_white(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W, 3) RGB → (H, W, 1): luma of ITU-R BT.601, rounded."""
-    return np.rint(image @ LUMA)[..., None].astype(np.uint8)
+    return np.rint(image @ np.array(LUMA))[..., None].astype(np.uint8)
 
 
 def evaluate_set(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anyir.errors import ShapeMismatch
-from anyir.picture import Samples
+from anyir.picture import LUMA, Samples
 
 SAMPLE: Final = 1 << 19
 """Pixels, about, by which a picture is judged; a smaller one is judged whole."""
@@ -43,7 +43,7 @@ NEWLY_LOST: Final = 0.01
 NOISE_ADDED: Final = 1.0
 """Grey levels by which the noise may seem to rise without a warning."""
 
-_LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
+_LUMA: Final = np.array(LUMA, np.float32)
 _NORMAL_MEDIAN: Final = 0.6745
 """Median of the absolute value of what is normally distributed with a standard deviation of 1."""
 

@@ -12,7 +12,7 @@ from anyir.picture.limits import (
 )
 from anyir.picture.notes import PngText
 from anyir.picture.reading import read, read_image, read_labels, read_size
-from anyir.picture.types import Metadata, Picture, Samples
+from anyir.picture.types import LUMA, Metadata, Picture, Samples
 from anyir.picture.writing import check_fits, encode, write, write_image
 from anyir.picture.xmp import add_event
 
@@ -21,6 +21,7 @@ __all__ = [
     "DATA_SUFFIXES",
     "DEFAULT_SUFFIX",
     "FORMATS",
+    "LUMA",
     "MAX_PIXELS",
     "READABLE_SUFFIXES",
     "SUFFIXES",

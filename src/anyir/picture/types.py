@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from anyir.picture.notes import PngText
 
 Samples: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 """Samples at a file's own depth: 8 bits in [0, 255] or 16 bits in [0, 65535]."""
+
+LUMA: Final = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in luma, by ITU-R BT.601; their sum is 1."""
 
 
 @dataclass(frozen=True)
