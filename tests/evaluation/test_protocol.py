@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from anyir.errors import DataError, ShapeMismatch
 from anyir.evaluation.metrics import psnr
@@ -168,7 +169,21 @@ def test_black_and_white_pictures_have_one_noise_in_three_channels(tmp_path):
     assert result.images[0].degraded is not None and "other-noise" in result.images[0].variants
 
 
-@pytest.mark.parametrize("name", ["cbsd68-25", "cbsd68-grey-25", "clean"])
+def test_a_compressed_picture_is_what_a_jpeg_file_of_it_shows(tmp_path):
+    folder = cbsd68(tmp_path, "a")
+    evaluated = SETS["cbsd68-jpeg-30"]
+    pairs = find_pairs(folder, evaluated)
+    assert pairs
+    degraded, clean = degraded_and_clean(pairs[0], evaluated, Protocol())
+    whole = crop(read_image(pairs[0].clean))
+    assert np.array_equal(clean, whole / np.float32(255))
+    Image.fromarray(whole).save(tmp_path / "a.jpg", quality=30, subsampling="4:2:0")
+    assert np.array_equal(np.rint(degraded * 255), read_image(tmp_path / "a.jpg"))
+    result = run(folder, "cbsd68-jpeg-30", protocol=Protocol(variants=True))
+    assert result.images[0].degraded is not None and "other-noise" not in result.images[0].variants
+
+
+@pytest.mark.parametrize("name", ["cbsd68-25", "cbsd68-grey-25", "cbsd68-jpeg-30", "clean"])
 def test_the_images_of_a_picture_are_those_that_its_numbers_are_of(tmp_path, name):
     pairs = find_pairs(cbsd68(tmp_path, "ab"), SETS[name])
     assert pairs is not None

@@ -68,7 +68,7 @@ def test_a_folder_for_each_scene(tmp_path):
 
 def test_clean_pictures_are_their_own_reference(tmp_path):
     touch(tmp_path, "CBSD68/b.jpg", "CBSD68/a.JPG", "CBSD68/.c.jpg", "CBSD68/notes.txt", "CBSD68/more/d.jpg")
-    for name in ("cbsd68-25", "cbsd68-grey-25", "clean"):
+    for name in ("cbsd68-25", "cbsd68-grey-25", "cbsd68-jpeg-30", "clean"):
         assert found(tmp_path, name) == {"a": ("", "CBSD68/a.JPG"), "b": ("", "CBSD68/b.jpg")}
 
 
@@ -123,6 +123,13 @@ def test_the_pictures_in_black_and_white_are_no_published_set():
     assert SETS["cbsd68-25"].official and not any(
         each.black_and_white for name, each in SETS.items() if name != "cbsd68-grey-25"
     )
+
+
+def test_the_compressed_pictures_are_no_published_set():
+    compressed = SETS["cbsd68-jpeg-30"]
+    assert compressed.jpeg_quality == 30 and not compressed.official and compressed.expected == 68
+    assert [name for name, each in SETS.items() if each.task == "deblock"] == ["cbsd68-jpeg-30"]
+    assert [name for name, each in SETS.items() if each.jpeg_quality is not None] == ["cbsd68-jpeg-30"]
 
 
 def test_selection_narrows_a_suite_and_keeps_its_order():

@@ -14,6 +14,7 @@ from anyir.picture import (
     SUFFIXES,
     Metadata,
     Picture,
+    as_jpeg,
     encode,
     read,
     read_image,
@@ -225,3 +226,13 @@ def test_write_image_takes_rgb_bytes_only(tmp_path, image):
     with pytest.raises(ShapeMismatch):
         write_image(image, tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_as_jpeg_is_what_a_file_of_that_quality_shows(tmp_path, rng):
+    image = rng.integers(0, 256, (20, 33, 3), dtype=np.uint8)
+    for quality in (30, 90):
+        Image.fromarray(image).save(tmp_path / "a.jpg", quality=quality, subsampling="4:2:0")
+        assert np.array_equal(as_jpeg(image, quality), read_image(tmp_path / "a.jpg"))
+    for other in (image / 255, image[..., 0], image[..., :2]):
+        with pytest.raises(ShapeMismatch, match="to compress"):
+            as_jpeg(other, 30)

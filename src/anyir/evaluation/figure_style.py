@@ -28,6 +28,7 @@ TASK_STYLES: Final[Mapping[str, tuple[str, str]]] = {
     "dehaze": ("#009e73", "s"),
     "deblur": ("#cc79a7", "D"),
     "lowlight": ("#000000", "X"),
+    "deblock": ("#d55e00", "P"),
     "clean": ("#56b4e9", "v"),
 }
 """Task → colour of Okabe and Ito's palette, which the colour-blind tell apart; and marker, for print in grey."""

@@ -26,7 +26,7 @@ from anyir.evaluation.results import RESAMPLINGS, ImageResult, Score, SetResult
 from anyir.evaluation.sets import EvaluationSet
 from anyir.evaluation.variants import VARIANTS, measured
 from anyir.files import utf8
-from anyir.picture import LUMA, read_image
+from anyir.picture import LUMA, as_jpeg, read_image
 
 Restore = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """What is evaluated: (H, W, 3) RGB in [0, 1] → the same shape, not rounded. A :class:`Restorer` is one."""
@@ -82,6 +82,7 @@ def conventions(protocol: Protocol) -> dict[str, str]:
             f"{protocol.noise_rounding.value} to 8 bits; one generator each (seed {protocol.seed}, name, σ)"
         ),
         "black and white": "luma of ITU-R BT.601, rounded to 8 bits; the three channels share one noise",
+        "jpeg": "libjpeg's scale of quality, chrominance 4:2:0, after the crop",
         **scored,
     }
 
@@ -197,7 +198,8 @@ def degraded_and_clean(
 
     Args:
         pair: one of those that :func:`anyir.evaluation.sets.find_pairs` returns.
-        evaluated: the set it belongs to; says whether noise is added, and whether in black and white.
+        evaluated: the set it belongs to; says whether noise is added, in black and white or not, and of what
+            quality a JPEG it becomes.
         protocol: seed and rounding of noise.
 
     Returns:
@@ -213,6 +215,8 @@ def degraded_and_clean(
     if evaluated.sigma_255 is not None:
         generator = noise_generator(protocol.seed, pair.name, evaluated.sigma_255)
         degraded = add_noise(clean, evaluated.sigma_255, generator, protocol.noise_rounding)
+    if evaluated.jpeg_quality is not None:
+        degraded = as_jpeg(degraded, evaluated.jpeg_quality)
     return _to_unit(degraded), _to_unit(clean)
 
 

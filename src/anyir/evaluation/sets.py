@@ -11,7 +11,7 @@ from anyir.data.layouts import DataSet, Example, examples_of, looked_for
 from anyir.data.sets import SETS as DATA_SETS
 from anyir.errors import UsageError
 
-TaskName = Literal["denoise", "derain", "dehaze", "deblur", "lowlight", "clean"]
+TaskName = Literal["denoise", "derain", "dehaze", "deblur", "lowlight", "deblock", "clean"]
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,12 @@ class EvaluationSet:
     Attributes:
         name: what the user types and results files use as key.
         title: what tables print.
-        task: the degradation that the set is about; "clean" feeds clean pictures and expects them back.
+        task: the degradation that the set is about; "deblock" is JPEG's, "clean" feeds clean pictures and expects
+            them back.
         pictures: the data set that it takes its pictures from.
         sigma_255: standard deviation of the noise to add, in 8-bit grey levels; None where none is added.
         black_and_white: whether the clean pictures are made so first; their three channels then share one noise.
+        jpeg_quality: of the JPEG files that the clean pictures are made into; None where they are not.
     """
 
     name: str
@@ -33,6 +35,7 @@ class EvaluationSet:
     pictures: DataSet
     sigma_255: float | None = None
     black_and_white: bool = False
+    jpeg_quality: int | None = None
 
     @property
     def expected(self) -> int:
@@ -44,9 +47,10 @@ class EvaluationSet:
     def official(self) -> bool:
         """Whether the pictures are the published test set, so that numbers compare with the papers'.
 
-        Never in black and white: the noise of papers is neither clipped nor rounded there.
+        Never in black and white, as the noise of papers is neither clipped nor rounded there; nor as JPEG, of which
+        papers take other pictures.
         """
-        return self.pictures.official and not self.black_and_white
+        return self.pictures.official and not self.black_and_white and self.jpeg_quality is None
 
 
 def _row(name: str, task: TaskName) -> EvaluationSet:
@@ -80,6 +84,9 @@ _ALL: Final = (
     _row("gopro", "deblur"),
     _row("blur-partial", "deblur"),
     _row("lolv1", "lowlight"),
+    EvaluationSet(
+        "cbsd68-jpeg-30", "CBSD68 as JPEG, quality 30", "deblock", DATA_SETS["cbsd68"], jpeg_quality=30
+    ),
     EvaluationSet("clean", "Clean CBSD68, do no harm", "clean", DATA_SETS["cbsd68"]),
 )
 

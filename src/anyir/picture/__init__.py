@@ -13,7 +13,7 @@ from anyir.picture.limits import (
 from anyir.picture.notes import PngText
 from anyir.picture.reading import read, read_image, read_labels, read_size
 from anyir.picture.types import LUMA, Metadata, Picture, Samples
-from anyir.picture.writing import check_fits, encode, write, write_image
+from anyir.picture.writing import as_jpeg, check_fits, encode, write, write_image
 from anyir.picture.xmp import add_event
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "PngText",
     "Samples",
     "add_event",
+    "as_jpeg",
     "check_fits",
     "compare_pictures",
     "encode",

@@ -82,6 +82,21 @@ def write_image(image: NDArray[np.uint8], path: Path | str, *, overwrite: bool =
     write(Picture(image), path, overwrite=overwrite)
 
 
+def as_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """What a JPEG file of ``quality``, 1 to 95, with 4:2:0 chrominance shows of an (H, W, 3) uint8 RGB image.
+
+    Raises:
+        ShapeMismatch: if the image is not (H, W, 3) uint8.
+    """
+    if getattr(image, "dtype", None) != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ShapeMismatch("an image to compress must be (H, W, 3) uint8")
+    buffer = io.BytesIO()
+    with on_our_terms():
+        Image.fromarray(image).save(buffer, format="JPEG", quality=quality, subsampling="4:2:0")
+        with Image.open(buffer, formats=["JPEG"]) as compressed:
+            return np.asarray(compressed)
+
+
 def _encode(picture: Picture, kind: str, name: str) -> bytes:
     if kind not in FORMATS:
         raise OutputError(f"{name}: unknown picture format {kind!r}; known formats: {', '.join(FORMATS)}")
