@@ -1,11 +1,11 @@
 """Compare weights on pictures held out of training: what is shipped is chosen by it.
 
     python tools/compare_held_out.py OLD.safetensors NEW.safetensors --data DIR
-        [--share 0.75 ...] [--tasks TASK ...] [-o FILE.json]
+        [--share 0.75 ...] [--tasks TASK ...] [--black-and-white] [-o FILE.json]
 
 Prints a table of PSNR by task, a column for each checkpoint. With ``--share`` averages of the first two are compared
-too, as tools/average_weights.py makes them. ``--tasks`` measures some of the tasks only, on the same patches. Test
-pictures are not looked at.
+too, as tools/average_weights.py makes them. ``--tasks`` measures some of the tasks only, on the same patches; with
+``--black-and-white`` all are made so once they are degraded. Test pictures are not looked at.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from anyir.data.mixture import Batch
+from anyir.data.mixture import Batch, make_black_and_white
 from anyir.errors import AnyirError, ConfigurationError, OutputError, WeightsError
 from anyir.evaluation.held_out import Candidate, HeldOut, counted, markdown, to_json
 from anyir.evaluation.results import library_versions
@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=32, help="patches a task (32)")
     parser.add_argument("--recipe", default=RECIPE, help=f"whose tasks and pictures are taken ({RECIPE})")
     parser.add_argument("--tasks", nargs="+", metavar="TASK", help="of the recipe; all without it")
+    parser.add_argument("--black-and-white", action="store_true", help="make all patches so, once degraded")
     parser.add_argument("-o", "--output", type=Path, help="write every patch's PSNR as JSON")
     arguments = parser.parse_args()
     if not all(0 <= share <= 1 for share in arguments.share):
@@ -94,6 +95,9 @@ def compare(arguments: argparse.Namespace) -> None:
         )
     if arguments.tasks is not None:
         validator.batches = chosen(validator.batches, arguments.tasks, countable)
+    if arguments.black_and_white:
+        for task, batch in validator.batches.items():
+            validator.batches[task] = make_black_and_white(*batch, 1.0, torch.Generator())
     if arguments.share and checkpoints[0].network != checkpoints[1].network:
         raise WeightsError("--share: the first two checkpoints are of different networks; leave --share out")
     with freed_memory_kept(CPU):

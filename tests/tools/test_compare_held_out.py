@@ -12,6 +12,7 @@ from anyir.data import mixture
 from anyir.model.checkpoint import load_checkpoint, save_checkpoint
 from anyir.model.config import NetworkConfig
 from anyir.model.network import AnyIR
+from anyir.training.validation import Validator
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "compare_held_out.py"
 CONFIG = NetworkConfig(width=4, blocks=(1, 1, 1, 1), heads=(1, 1, 2, 2), refinement_blocks=1)
@@ -106,6 +107,28 @@ def test_some_of_the_tasks_are_measured_on_the_same_patches(compare, checkpoints
     assert scores["lowlight"] == expected["lowlight"] and scores["clean"] == expected["clean"]
     gain = sum(scores["lowlight"]) / 3 - sum(part["degraded"]["lowlight"]) / 3
     assert part["candidates"][0]["mean_gain_db"] == pytest.approx(gain, abs=1e-3)
+
+
+def test_patches_can_be_made_black_and_white_once_they_are_degraded(compare, checkpoints, monkeypatch):
+    seen = []
+    score_patches = Validator.score_patches
+
+    def watched(validator, network):
+        seen.append(validator.batches)
+        return score_patches(validator, network)
+
+    monkeypatch.setattr(Validator, "score_patches", watched)
+    _, colour = compare(checkpoints[0])
+    _, grey = compare(checkpoints[0], "--black-and-white")
+    in_colour, in_grey = seen
+    assert list(in_colour) == list(in_grey) == ["noise50", "lowlight", "clean"]
+    for task, batch in in_grey.items():
+        assert all(torch.equal(images, images[:, :1].expand_as(images)) for images in batch)
+        assert not torch.equal(batch.degraded, in_colour[task].degraded)
+    # Luma of three noises that know nothing of one another is less noisy than each: 3.5 dB.
+    before = [sum(each["degraded"]["noise50"]) / 3 for each in (colour, grey)]
+    assert before[1] - before[0] == pytest.approx(3.5, abs=0.7)
+    assert "--black-and-white" in grey["command"]
 
 
 @pytest.mark.parametrize(
