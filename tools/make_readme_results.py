@@ -87,9 +87,11 @@ def results_block(measured: Sequence[Results]) -> str:
 
 
 def best_in_bold(results: Sequence[SetResult]) -> list[str]:
-    """PSNR of several results on one set, as printed; the best in bold."""
+    """PSNR of several results on one set, as printed; the best in bold, unless it is less than what went in."""
     figures = [f"{each.psnr:.2f}" for each in results]
     best = max(figures, key=float)
+    if (before := results[0].input_psnr) is not None and float(best) < before:
+        return figures
     return [f"**{each}**" if each == best else each for each in figures]
 
 

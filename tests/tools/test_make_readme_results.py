@@ -74,6 +74,16 @@ def test_the_better_quality_of_each_set_is_bold(tool, standard):
     assert bold == [[False, True], [True, False], [True, True]]
 
 
+def test_what_is_worse_than_the_degraded_pictures_is_never_bold(tool, standard):
+    noisy = standard.sets[0]
+    assert tool.best_in_bold((noisy, gained(noisy, -noisy.gain - 1))) == [
+        f"**{noisy.psnr:.2f}**",
+        f"{noisy.input_psnr - 1:.2f}",
+    ]
+    lost = tool.best_in_bold((gained(noisy, -noisy.gain - 0.04), gained(noisy, -noisy.gain - 1)))
+    assert lost == [f"{noisy.input_psnr - 0.04:.2f}", f"{noisy.input_psnr - 1:.2f}"]
+
+
 def named(results, name, decibels=0.0):
     sets = tuple(gained(each, decibels) for each in results.sets)
     return replace(results, weights={"name": name, "sha256": name}, sets=sets)
@@ -87,7 +97,8 @@ def test_weights_stand_side_by_side_on_every_set(tool, standard):
     assert len(rows) == 1 + len(scored) > 5
     for row, each in zip(rows[1:], scored, strict=True):
         cells = [cell.split(" / ")[0] for cell in row.strip("| ").split(" | ")[3:]]
-        assert cells == [f"{each.psnr:.2f}", f"**{each.psnr + 0.5:.2f}**", f"{each.psnr - 0.5:.2f}"]
+        best = f"{each.psnr + 0.5:.2f}" if each.gain < -0.5 else f"**{each.psnr + 0.5:.2f}**"
+        assert cells == [f"{each.psnr:.2f}", best, f"{each.psnr - 0.5:.2f}"]
     clean = next(each for each in standard.sets if each.task == "clean")
     assert f"come back at {clean.psnr:.1f} dB from `a` and {clean.psnr + 0.5:.1f} dB from `b`" in block
     assert "[results/a/results.md](results/a/results.md) and [results/b/results.md]" in block
