@@ -45,6 +45,13 @@ def run(folder: Path, name: str, restore=lambda image: image, protocol: Protocol
     return evaluate_set(pairs, SETS[name], restore, protocol or Protocol())
 
 
+def images_of_the_first(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the first picture of a set: the levels of its clean file, cropped; the degraded and the clean image."""
+    pairs = find_pairs(folder, SETS[name])
+    assert pairs
+    return crop(read_image(pairs[0].clean)), *degraded_and_clean(pairs[0], SETS[name], Protocol())
+
+
 def test_crop_keeps_the_centre():
     rows, columns = np.mgrid[:321, :481].astype(np.uint16)
     image = np.stack([rows % 256, columns % 256, columns // 256], axis=-1).astype(np.uint8)
@@ -154,14 +161,11 @@ def test_luma_is_that_of_bt_601():
 
 def test_black_and_white_pictures_have_one_noise_in_three_channels(tmp_path):
     folder = cbsd68(tmp_path, "a")
-    evaluated = SETS["cbsd68-grey-25"]
-    pairs = find_pairs(folder, evaluated)
-    assert pairs
-    degraded, clean = degraded_and_clean(pairs[0], evaluated, Protocol())
+    whole, degraded, clean = images_of_the_first(folder, "cbsd68-grey-25")
     assert degraded.shape == clean.shape == (32, 48, 3) and degraded.dtype == np.float32
     for image in (degraded, clean):
         assert np.array_equal(image, np.repeat(image[..., :1], 3, axis=2))
-    luma = black_and_white(crop(read_image(pairs[0].clean)))
+    luma = black_and_white(whole)
     assert np.array_equal(clean[..., :1] * np.float32(255), luma)
     noisy = add_noise(luma, 25, noise_generator(0, "a", 25), NoiseRounding.ROUND)
     assert np.array_equal(np.rint(degraded[..., :1] * 255), noisy)
@@ -171,11 +175,7 @@ def test_black_and_white_pictures_have_one_noise_in_three_channels(tmp_path):
 
 def test_a_compressed_picture_is_what_a_jpeg_file_of_it_shows(tmp_path):
     folder = cbsd68(tmp_path, "a")
-    evaluated = SETS["cbsd68-jpeg-30"]
-    pairs = find_pairs(folder, evaluated)
-    assert pairs
-    degraded, clean = degraded_and_clean(pairs[0], evaluated, Protocol())
-    whole = crop(read_image(pairs[0].clean))
+    whole, degraded, clean = images_of_the_first(folder, "cbsd68-jpeg-30")
     assert np.array_equal(clean, whole / np.float32(255))
     Image.fromarray(whole).save(tmp_path / "a.jpg", quality=30, subsampling="4:2:0")
     assert np.array_equal(np.rint(degraded * 255), read_image(tmp_path / "a.jpg"))
