@@ -173,6 +173,17 @@ def test_black_and_white_pictures_have_one_noise_in_three_channels(tmp_path):
     assert result.images[0].degraded is not None and "other-noise" in result.images[0].variants
 
 
+def test_of_a_pair_in_black_and_white_both_are_so(tmp_path):
+    low, high = (random_image(seed) for seed in (5, 6))
+    for part, levels in (("low", low), ("high", high)):
+        (tmp_path / "eval15" / part).mkdir(parents=True)
+        write_image(levels, tmp_path / "eval15" / part / "1.png")
+    _, degraded, clean = images_of_the_first(tmp_path, "lolv1-grey")
+    for shown, levels in ((degraded, low), (clean, high)):
+        assert np.array_equal(np.rint(shown * 255), np.repeat(black_and_white(levels), 3, axis=2))
+    assert run(tmp_path, "lolv1-grey").images[0].restored.psnr == psnr(degraded, clean)
+
+
 def test_a_compressed_picture_is_what_a_jpeg_file_of_it_shows(tmp_path):
     folder = cbsd68(tmp_path, "a")
     whole, degraded, clean = images_of_the_first(folder, "cbsd68-jpeg-30")

@@ -118,11 +118,12 @@ def test_suites_have_the_columns_of_the_papers_tables():
 
 
 def test_the_pictures_in_black_and_white_are_no_published_set():
-    grey = SETS["cbsd68-grey-25"]
-    assert grey.black_and_white and not grey.official and grey.expected == 68
-    assert SETS["cbsd68-25"].official and not any(
-        each.black_and_white for name, each in SETS.items() if name != "cbsd68-grey-25"
-    )
+    in_colour = {"cbsd68-grey-25": "cbsd68-25", "lolv1-grey": "lolv1"}
+    assert [name for name, each in SETS.items() if each.black_and_white] == list(in_colour)
+    for name, other in in_colour.items():
+        assert SETS[other].official and not SETS[name].official
+        assert SETS[name].expected == SETS[other].expected
+        assert SETS[name].sigma_255 == SETS[other].sigma_255
 
 
 def test_the_compressed_pictures_are_no_published_set():

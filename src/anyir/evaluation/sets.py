@@ -25,7 +25,8 @@ class EvaluationSet:
             them back.
         pictures: the data set that it takes its pictures from.
         sigma_255: standard deviation of the noise to add, in 8-bit grey levels; None where none is added.
-        black_and_white: whether the clean pictures are made so first; their three channels then share one noise.
+        black_and_white: whether the pictures, of a pair both, are made so first; noise that is added is then one for
+            the three channels.
         jpeg_quality: of the JPEG files that the clean pictures are made into; None where they are not.
     """
 
@@ -85,6 +86,13 @@ _ALL: Final = (
     _row("blur-partial", "deblur"),
     _row("lolv1", "lowlight"),
     EvaluationSet(
+        "lolv1-grey",
+        f"{DATA_SETS['lolv1'].title} in black and white",
+        "lowlight",
+        DATA_SETS["lolv1"],
+        black_and_white=True,
+    ),
+    EvaluationSet(
         "cbsd68-jpeg-30", "CBSD68 as JPEG, quality 30", "deblock", DATA_SETS["cbsd68"], jpeg_quality=30
     ),
     EvaluationSet("clean", "Clean CBSD68, do no harm", "clean", DATA_SETS["cbsd68"]),
@@ -101,7 +109,7 @@ def _of_tasks(*tasks: TaskName) -> tuple[str, ...]:
 SUITES: Final[Mapping[str, tuple[str, ...]]] = {
     # The columns of the paper's Tables 1 and 2, and what can stand in for those that are hard to come by.
     "three": ("cbsd68-15", "cbsd68-25", "cbsd68-50", *_of_tasks("derain", "dehaze")),
-    "five": ("cbsd68-25", *_of_tasks("derain", "dehaze", "deblur", "lowlight")),
+    "five": ("cbsd68-25", *_of_tasks("derain", "dehaze", "deblur"), "lolv1"),
     "denoise": _of_tasks("denoise"),
     "derain": _of_tasks("derain"),
     "dehaze": _of_tasks("dehaze"),
