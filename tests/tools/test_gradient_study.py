@@ -1,0 +1,104 @@
+"""The tool that says whose gradient a batch's is."""
+
+import json
+import runpy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from anyir.data import mixture
+from anyir.model.checkpoint import save_checkpoint
+from anyir.model.config import NetworkConfig
+from anyir.model.network import AnyIR
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "gradient_study.py"
+CONFIG = NetworkConfig(width=4, blocks=(1, 1, 1, 1), heads=(1, 1, 2, 2), refinement_blocks=1)
+RECIPE = """
+network = "anyir-s"
+steps = 1
+loss = "psnr"
+[mixture]
+noise50 = 3
+lowlight = 1
+[[stages]]
+until = 1
+patch = 32
+batch = 1
+[validation]
+patch = 32
+hold_out_every = 2
+"""
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.manual_seed(1)
+    path = tmp_path / "weights.safetensors"
+    save_checkpoint(path, AnyIR(CONFIG), CONFIG, {"name": "tiny"})
+    return path
+
+
+@pytest.fixture
+def study(tmp_path, tiny_data, monkeypatch, capsys):
+    """study(options …) → what is printed, and the file that is written."""
+    tasks = {n: replace(t, sources=("bsds",)) if "bsds" in t.sources else t for n, t in mixture.TASKS.items()}
+    monkeypatch.setattr(mixture, "TASKS", tasks)
+    recipe, out = tmp_path / "recipe.toml", tmp_path / "norms.json"
+    recipe.write_text(RECIPE)
+
+    def call(*options):
+        fixed = ("--data", tiny_data, "--recipe", recipe, "--samples", 2)
+        monkeypatch.setattr("sys.argv", [str(each) for each in (TOOL, *fixed, "-o", out, *options)])
+        runpy.run_path(str(TOOL), run_name="__main__")
+        return capsys.readouterr().out, json.loads(out.read_text())
+
+    return call
+
+
+def test_every_patch_has_the_norm_of_its_own_gradient(study, checkpoint):
+    printed, content = study(checkpoint)
+    assert {task: len(each) for task, each in content["norms"].items()} == {"noise50": 2, "lowlight": 2}
+    assert content["weights"] == {"noise50": 3, "lowlight": 1} and content["sha256"]
+    assert "gradient_study.py" in content["command"] and "| noise50" in printed and "75.0%" in printed
+
+    class Scaled(torch.nn.Module):
+        """Its loss is its only weight times the image's mean, so that mean is the gradient."""
+
+        weight = torch.nn.Parameter(torch.ones(()))
+
+    network = Scaled()
+    images = torch.stack([torch.full((3, 8, 8), value) for value in (0.25, 0.5)])
+    batch = mixture.Batch(images, images)
+    gradient_norms = runpy.run_path(str(TOOL))["gradient_norms"]
+    norms = gradient_norms(lambda degraded, clean: network.weight * degraded.mean(), network, batch)
+    assert norms == [0.25, 0.5]
+
+
+def test_a_share_of_the_squares_is_weighted_by_the_samples_and_bounded_by_the_clip():
+    markdown = runpy.run_path(str(TOOL))["markdown"]
+    printed = markdown({"blur": [1.0, 1.0], "dark": [1.0, 7.0]}, {"blur": 3, "dark": 1}, 1.0)
+    blur, dark = (line.split("|")[1:-1] for line in printed.splitlines()[2:4])
+    assert [cell.strip() for cell in blur] == ["blur", "75.0%", "1.00", "1.00", "1.00", "10.7%", "75.0%"]
+    assert [cell.strip() for cell in dark] == ["dark", "25.0%", "4.00", "6.40", "7.00", "89.3%", "25.0%"]
+    assert "longest twentieth of the samples has 35% of the squares" in printed  # 0.05 × 49 of 7
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [(("--samples", 0), "must be at least 1"), (("--clip", 0), "must be a number above 0")],
+)
+def test_numbers_that_mean_nothing_are_refused(study, checkpoint, capsys, options, says):
+    with pytest.raises(SystemExit):
+        study(checkpoint, *options)
+    assert says in capsys.readouterr().err
+
+
+def test_weights_with_gradients_that_are_not_finite_are_refused(study, checkpoint):
+    network = AnyIR(CONFIG)
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    save_checkpoint(checkpoint, network, CONFIG, {"name": "broken"})
+    with pytest.raises(SystemExit, match=r"gradient_study: .*not finite; use other weights"):
+        study(checkpoint)
