@@ -48,6 +48,33 @@ def test_parts_of_a_batch_add_up_to_the_gradients_of_the_whole():
     torch.testing.assert_close(gradients_of(network), expected, rtol=1e-3, atol=1e-6)
 
 
+def test_no_part_has_a_longer_gradient_than_it_may_and_its_direction_is_kept():
+    torch.manual_seed(0)
+    network = AnyIR(TINY).eval()
+    degraded, clean = next(batches(1))
+    clean = torch.stack(
+        (degraded[0] + 0.001, clean[1])
+    )  # of one gradient as long as another's, one much longer
+
+    def gradient(found, *parts):
+        network.zero_grad()
+        losses = [found(degraded[part : part + 1], clean[part : part + 1], parts=2) for part in parts]
+        flat = torch.cat([each.grad.flatten() for each in network.parameters() if each.grad is not None])
+        return flat, float(sum(losses))
+
+    plain = Gradients(loss_of(network), network, CPU, graphs=False)
+    (first, _), (second, _), (_, loss) = (gradient(plain, *parts) for parts in ((0,), (1,), (0, 1)))
+    longer, shorter = sorted((2 * float(first.norm()), 2 * float(second.norm())), reverse=True)
+    assert longer > 1.5 * shorter
+    between = (longer + shorter) / 2
+    clipped, same = gradient(Gradients(loss_of(network), network, CPU, graphs=False, part_clip=between), 0, 1)
+    kept, cut = (first, second) if first.norm() < second.norm() else (second, first)
+    torch.testing.assert_close(clipped, kept + cut * between / longer, rtol=1e-3, atol=1e-6)
+    assert same == loss
+    wide, _ = gradient(Gradients(loss_of(network), network, CPU, graphs=False, part_clip=2 * longer), 0, 1)
+    torch.testing.assert_close(wide, first + second, rtol=1e-3, atol=1e-6)
+
+
 class Recording:
     """In the place of a CUDA graph: counts how many were made, and computes nothing."""
 
@@ -84,21 +111,21 @@ def test_a_kind_of_batch_is_captured_once_after_some_that_are_not(monkeypatch):
 
 
 @pytest.mark.parametrize("wanted", ["true", "false"])
-def test_training_and_its_plan_make_graphs_where_the_recipe_says_so(
+def test_training_and_its_plan_make_graphs_and_clip_where_the_recipe_says_so(
     wanted, tiny_data, tmp_path, recipe, monkeypatch
 ):
     asked = []
 
-    def recorded(*arguments, graphs):
-        asked.append(graphs)
-        return Gradients(*arguments, graphs=graphs)
+    def recorded(*arguments, **how):
+        asked.append(how)
+        return Gradients(*arguments, **how)
 
     for module in (loop, plan):
         monkeypatch.setattr(module, "Gradients", recorded)
-    settings = recipe("steps=1", f"cuda_graphs={wanted}")
+    settings = recipe("steps=1", f"cuda_graphs={wanted}", "optimiser.part_clip=0.5")
     train(settings, tiny_data, tmp_path / "run")
     plan.plan_training(settings, tiny_data, tmp_path / "planned", timed_steps=1)
-    assert asked == [wanted == "true"] * 2
+    assert asked == [{"graphs": wanted == "true", "part_clip": 0.5}] * 2
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

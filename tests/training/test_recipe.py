@@ -76,6 +76,7 @@ def test_changes_reach_nested_keys_with_their_types(recipe_file):
         ("mixture.noise26=1", "unknown task 'noise26'"),
         ("mixture.noise25=a", "mixture.noise25"),
         ("average_decay=1.0", "average_decay"),
+        ("optimiser.part_clip=-1", r"optimiser\.part_clip = -1\.0: must not be negative"),
         ("black_and_white=1.5", r"black_and_white = 1\.5: must be from 0 to 1"),
         ("black_and_white=-0.1", "black_and_white"),
         ("stages=[{until=1, patch=60, batch=1}]", "patch"),

@@ -27,6 +27,9 @@ class Gradients:
         network: whose parameters' gradients are wanted.
         device: where it is.
         graphs: replay CUDA graphs; without effect on another device.
+        part_clip: largest norm that the gradient of a part's mean loss keeps; 0 for no limit. What it is longer, it is
+            shortened, and the direction kept: Pascanu et al., "On the difficulty of training recurrent neural networks"
+            (2013), there of a whole batch.
     """
 
     def __init__(
@@ -36,8 +39,9 @@ class Gradients:
         device: torch.device,
         *,
         graphs: bool,
+        part_clip: float = 0.0,
     ) -> None:
-        self._objective, self._network = objective, network
+        self._objective, self._network, self._part_clip = objective, network, part_clip
         self._graphs = graphs and device.type == "cuda"
         self._kind: tuple[object, ...] | None = None
         self._met = 0
@@ -74,8 +78,22 @@ class Gradients:
     def _run(self, degraded: Tensor, clean: Tensor, parts: int) -> Tensor:
         """Keeps nothing of the pass alive: what a pass outside a graph leaves must not be met in the capture."""
         loss = self._objective(degraded, clean) / parts
-        loss.backward()
+        if self._part_clip:
+            self._add_gradients_of(loss, self._part_clip / parts)
+        else:
+            loss.backward()
         return loss.detach()
+
+    def _add_gradients_of(self, loss: Tensor, longest: float) -> None:
+        """As ``backward`` does, but of no greater norm than ``longest``."""
+        parameters = [each for each in self._network.parameters() if each.requires_grad]
+        found = torch.autograd.grad(loss, parameters, allow_unused=True)
+        pairs = [(each, found) for each, found in zip(parameters, found, strict=True) if found is not None]
+        norm = torch.nn.utils.get_total_norm([gradient for _, gradient in pairs])
+        factor = (longest / norm.clamp_min(torch.finfo(norm.dtype).tiny)).clamp(max=1.0)
+        for parameter, gradient in pairs:
+            shortened = gradient * factor
+            parameter.grad = shortened if parameter.grad is None else parameter.grad.add_(shortened)
 
     def _captured(self, degraded: Tensor, clean: Tensor) -> _Graph:
         """Of batches like this one. Nothing is computed yet: the graph is, at every replay, this batch's included."""

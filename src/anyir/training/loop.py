@@ -180,7 +180,7 @@ def train(
     objective = Objective(recipe, network, teacher, place)
     # Not for several: what they tell each other in the forward pass has not been tried in a graph.
     graphs = recipe.cuda_graphs and processes.count == 1
-    gradients = Gradients(objective, network, place, graphs=graphs)
+    gradients = Gradients(objective, network, place, graphs=graphs, part_clip=recipe.optimiser.part_clip)
 
     scores: dict[str, Score] = {}
     losses, started = Losses(out, recipe, sampler, training.device), time.monotonic() - state.seconds

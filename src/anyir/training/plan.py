@@ -201,7 +201,8 @@ def plan_training(
     with freed_memory_kept(place), make_loader(recipe, sampler, training.device, place) as loader:
         validation_seconds = _time_validation(validator, network, place)
         objective = Objective(recipe, network, teacher, place)
-        gradients = Gradients(objective, network, place, graphs=recipe.cuda_graphs)
+        graphs, part_clip = recipe.cuda_graphs, recipe.optimiser.part_clip
+        gradients = Gradients(objective, network, place, graphs=graphs, part_clip=part_clip)
         trial = _Trial(recipe, state, sampler, loader, gradients, place, timed_steps or TIMED_STEPS)
         measured = trial.stages()
     each = validation_seconds / recipe.validation.every_steps

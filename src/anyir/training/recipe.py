@@ -46,6 +46,9 @@ class Optimiser:
         weight_decay: decoupled, on matrices and kernels only.
         gradient_clip: largest norm of the whole gradient; 0 for no limit. Neither optimiser's step grows with the
             gradient: a limit keeps one batch from outweighing others in the means.
+        part_clip: largest norm of the gradient of each of the ``stages.accumulate`` parts of a batch, before their mean
+            is taken; 0 for no limit. With as many parts as samples, none of these outweighs the others: those of
+            different tasks have gradients of very different lengths, and those taken for something else the longest.
     """
 
     name: Literal["adamw", "muon"] = "adamw"
@@ -55,6 +58,7 @@ class Optimiser:
     momentum: float = 0.95
     weight_decay: float = 0.0
     gradient_clip: float = 1.0
+    part_clip: float = 0.0
 
     def __post_init__(self) -> None:
         _require(self.learning_rate > 0, "optimiser.learning_rate", self.learning_rate, "must be positive")
@@ -65,6 +69,7 @@ class Optimiser:
         _require(
             self.gradient_clip >= 0, "optimiser.gradient_clip", self.gradient_clip, "must not be negative"
         )
+        _require(self.part_clip >= 0, "optimiser.part_clip", self.part_clip, "must not be negative")
 
 
 @dataclass(frozen=True)
