@@ -6,9 +6,9 @@ asks for the next waits for the host; a graph asks for all of them at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import torch
 from torch import Tensor
@@ -87,8 +87,9 @@ class Gradients:
     def _add_gradients_of(self, loss: Tensor, longest: float) -> None:
         """As ``backward`` does, but of no greater norm than ``longest``."""
         parameters = [each for each in self._network.parameters() if each.requires_grad]
-        found = torch.autograd.grad(loss, parameters, allow_unused=True)
-        pairs = [(each, found) for each, found in zip(parameters, found, strict=True) if found is not None]
+        # Its annotation forgets that what is not used has none.
+        found = cast(Sequence[Tensor | None], torch.autograd.grad(loss, parameters, allow_unused=True))
+        pairs = [(each, own) for each, own in zip(parameters, found, strict=True) if own is not None]
         norm = torch.nn.utils.get_total_norm([gradient for _, gradient in pairs])
         factor = (longest / norm.clamp_min(torch.finfo(norm.dtype).tiny)).clamp(max=1.0)
         for parameter, gradient in pairs:
