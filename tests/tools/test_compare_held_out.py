@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from anyir.data import mixture
 from anyir.model.checkpoint import load_checkpoint, save_checkpoint
 from anyir.model.config import NetworkConfig
 from anyir.model.network import AnyIR
@@ -45,10 +44,8 @@ def checkpoints(tmp_path):
 
 
 @pytest.fixture
-def compare(tmp_path, tiny_data, monkeypatch, capsys):
+def compare(tmp_path, tiny_data, tasks_on_bsds, monkeypatch, capsys):
     """compare(options …) → what is printed, and the file that is written."""
-    tasks = {n: replace(t, sources=("bsds",)) if "bsds" in t.sources else t for n, t in mixture.TASKS.items()}
-    monkeypatch.setattr(mixture, "TASKS", tasks)
     recipe, out = tmp_path / "recipe.toml", tmp_path / "scores.json"
     recipe.write_text(RECIPE)
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from anyir.model.checkpoint import save_checkpoint
 from anyir.model.config import NetworkConfig
 from anyir.model.network import AnyIR
 from anyir.picture import read_image, write_image
@@ -43,14 +42,6 @@ def study(tmp_path, data, monkeypatch, capsys):
         return capsys.readouterr().out, json.loads(out.read_text())
 
     return call
-
-
-@pytest.fixture
-def checkpoint(tmp_path):
-    torch.manual_seed(1)
-    path = tmp_path / "weights.safetensors"
-    save_checkpoint(path, AnyIR(CONFIG), CONFIG, {"name": "tiny"})
-    return path
 
 
 def test_pictures_that_are_held_out_are_restored_by_the_network(study, checkpoint, data):

@@ -2,19 +2,15 @@
 
 import json
 import runpy
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from anyir.data import mixture
-from anyir.model.checkpoint import save_checkpoint
-from anyir.model.config import NetworkConfig
-from anyir.model.network import AnyIR
+from anyir.model.checkpoint import load_checkpoint, save_checkpoint
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "gradient_study.py"
-CONFIG = NetworkConfig(width=4, blocks=(1, 1, 1, 1), heads=(1, 1, 2, 2), refinement_blocks=1)
 RECIPE = """
 network = "anyir-s"
 steps = 1
@@ -33,18 +29,8 @@ hold_out_every = 2
 
 
 @pytest.fixture
-def checkpoint(tmp_path):
-    torch.manual_seed(1)
-    path = tmp_path / "weights.safetensors"
-    save_checkpoint(path, AnyIR(CONFIG), CONFIG, {"name": "tiny"})
-    return path
-
-
-@pytest.fixture
-def study(tmp_path, tiny_data, monkeypatch, capsys):
+def study(tmp_path, tiny_data, tasks_on_bsds, monkeypatch, capsys):
     """study(options …) → what is printed, and the file that is written."""
-    tasks = {n: replace(t, sources=("bsds",)) if "bsds" in t.sources else t for n, t in mixture.TASKS.items()}
-    monkeypatch.setattr(mixture, "TASKS", tasks)
     recipe, out = tmp_path / "recipe.toml", tmp_path / "norms.json"
     recipe.write_text(RECIPE)
 
@@ -93,9 +79,8 @@ def test_numbers_that_mean_nothing_are_refused(study, checkpoint, capsys, option
 
 
 def test_weights_with_gradients_that_are_not_finite_are_refused(study, checkpoint):
-    network = AnyIR(CONFIG)
-    with torch.no_grad():
-        next(network.parameters()).fill_(1e38)
-    save_checkpoint(checkpoint, network, CONFIG, {"name": "too large"})
+    tiny = load_checkpoint(checkpoint)
+    tiny.state["embed.weight"].fill_(1e38)
+    save_checkpoint(checkpoint, tiny.state, tiny.network, tiny.header)
     with pytest.raises(SystemExit, match=r"gradient_study: .*not finite; use other weights"):
         study(checkpoint)

@@ -52,9 +52,7 @@ def test_no_part_has_a_longer_gradient_than_it_may_and_its_direction_is_kept():
     torch.manual_seed(0)
     network = AnyIR(TINY).eval()
     degraded, clean = next(batches(1))
-    clean = torch.stack(
-        (degraded[0] + 0.001, clean[1])
-    )  # of one gradient as long as another's, one much longer
+    clean = torch.stack((degraded[0] + 0.001, clean[1]))  # the two have gradients of different lengths
 
     def gradient(found, *parts):
         network.zero_grad()
