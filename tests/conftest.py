@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before anything below reads it. The networks of the tests are too small to share among threads, and the cores are
 # for the test processes that scripts/test starts side by side. Processes that tests start inherit it.
@@ -12,6 +14,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 from PIL import Image
+
+if TYPE_CHECKING:
+    from anyir.data.mixture import Task
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -34,6 +39,14 @@ def _photograph(random: np.random.Generator, height: int, width: int) -> np.ndar
     top, left = random.integers(0, height // 2), random.integers(0, width // 2)
     image[top : top + height // 3, left : left + width // 3] = random.uniform(0, 255, 3)
     return image.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def bsds_tasks() -> dict[str, Task]:
+    """The tasks, those on clean pictures on BSDS's alone, as ``tiny_data`` has no other whole set of them."""
+    from anyir.data.mixture import TASKS  # PyTorch comes with it
+
+    return {n: replace(t, sources=("bsds",)) if "bsds" in t.sources else t for n, t in TASKS.items()}
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,9 @@
         [--recipe RECIPE] [--samples 16] [--clip 3] [-o FILE.json]
 
 A batch's gradient is the mean of its samples'. Where a few of them are ten times as long as the rest, it is theirs, and
-the rest hardly teach. The loss is the recipe's, without a teacher. Prints a table: of each task its share of the
-samples, the norms, and its share of the sum of their squares, as they are and where none is longer than ``--clip``.
+the rest hardly teach. The loss is the recipe's, without a teacher, in float32, with BatchNorm as in inference, on
+patches of the recipe's validation. Prints a table: of each task its share of the samples, the norms, and its share of
+the sum of their squares, as they are and where none is longer than ``--clip``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ from anyir.evaluation.tables import aligned
 from anyir.files import sha256_of, write_atomically
 from anyir.model.checkpoint import build_network, load_checkpoint
 from anyir.model.network import AnyIR
-from anyir.training.loop import set_modes
 from anyir.training.objective import Objective, on_device
 from anyir.training.recipe import load_recipe
 from anyir.training.sampling import load_split
@@ -83,7 +83,6 @@ def study(arguments: argparse.Namespace) -> None:
     if not batches:
         raise ConfigurationError(f"{arguments.recipe}: no task of this recipe has held-out pictures")
     network = on_device(build_network(checkpoint), CPU)
-    set_modes(network, freeze_batch_norm=True)
     objective = Objective(recipe, network, None, CPU)
     norms: dict[str, list[float]] = {}
     for task, batch in batches.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,6 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tasks_on_bsds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tasks on clean pictures draw from BSDS alone, as the tiny folder has no other set of them."""
-    tasks = {n: replace(t, sources=("bsds",)) if "bsds" in t.sources else t for n, t in mixture.TASKS.items()}
-    monkeypatch.setattr(mixture, "TASKS", tasks)
+def tasks_on_bsds(bsds_tasks: dict[str, mixture.Task], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks on clean pictures draw from BSDS alone."""
+    monkeypatch.setattr(mixture, "TASKS", bsds_tasks)

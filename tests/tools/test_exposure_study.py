@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from anyir.model.config import NetworkConfig
-from anyir.model.network import AnyIR
+from anyir.model.checkpoint import build_network, load_checkpoint
 from anyir.picture import read_image, write_image
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "exposure_study.py"
-CONFIG = NetworkConfig(width=4, blocks=(1, 1, 1, 1), heads=(1, 1, 2, 2), refinement_blocks=1)
 
 
 @pytest.fixture
@@ -49,8 +47,7 @@ def test_pictures_that_are_held_out_are_restored_by_the_network(study, checkpoin
     (scores,) = content["studies"].values()
     assert [(each["name"], each["gain"]) for each in scores] == [("6", 1.0), ("6", 2.0)]
     assert "× 2" in printed and content["sha256"] and "exposure_study.py" in content["command"]
-    torch.manual_seed(1)
-    network = AnyIR(CONFIG).eval()
+    network = build_network(load_checkpoint(checkpoint))
     dark = torch.from_numpy(read_image(data / "train/lowlight/low/6.png")).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
         expected = float(network(dark).clamp(0, 1).mean())

@@ -2,13 +2,21 @@
 
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from anyir.data import mixture
-from anyir.model.checkpoint import load_checkpoint, save_checkpoint
+from anyir.model.checkpoint import build_network, load_checkpoint, save_checkpoint
+from anyir.model.network import AnyIR
+from anyir.training.losses import ENOUGH
+from anyir.training.recipe import load_recipe
+from anyir.training.sampling import load_split
+from anyir.training.validation import Validator
+
+CPU = torch.device("cpu")
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "gradient_study.py"
 RECIPE = """
@@ -43,20 +51,37 @@ def study(tmp_path, tiny_data, tasks_on_bsds, monkeypatch, capsys):
     return call
 
 
-def test_every_patch_has_the_norm_of_its_own_gradient(study, checkpoint):
-    printed, content = study(checkpoint)
-    assert {task: len(each) for task, each in content["norms"].items()} == {"noise50": 2, "lowlight": 2}
+def test_every_patch_has_the_norm_of_its_own_gradient(study, checkpoint, tiny_data, tmp_path):
+    printed, content = study(checkpoint, "--clip", 0.5)
     assert content["weights"] == {"noise50": 3, "lowlight": 1} and content["sha256"]
     assert "gradient_study.py" in content["command"] and "| noise50" in printed and "75.0%" in printed
+    assert "squares, none above 0.5" in printed
+    recipe = load_recipe(str(tmp_path / "recipe.toml"), ())
+    recipe = replace(recipe, validation=replace(recipe.validation, samples=2))
+    _, pictures = load_split(recipe, tiny_data, CPU)
+    network, expected = build_network(load_checkpoint(checkpoint)), {}
+    for task, batch in Validator(recipe, pictures, CPU).batches.items():
+        expected[task] = []
+        for degraded, clean in zip(batch.degraded, batch.clean, strict=True):
+            network.zero_grad()
+            ((network(degraded[None]) - clean).square().mean() + ENOUGH).log().mul(0.5).backward()
+            gradient = torch.cat([each.grad.flatten() for each in network.parameters()])
+            expected[task].append(pytest.approx(float(gradient.norm()), rel=1e-3))
+    assert content["norms"] == expected
+    assert (
+        len({round(norm, 3) for norms in content["norms"].values() for norm in norms}) == 4
+    )  # not one for all
 
-    network = torch.nn.Linear(
-        1, 1, bias=False
-    )  # a loss of its weight times the image's mean: that is the gradient
+
+def test_the_norm_is_of_all_parameters_together():
+    network = torch.nn.Linear(1, 1)
     images = torch.stack([torch.full((3, 8, 8), value) for value in (0.25, 0.5)])
-    batch = mixture.Batch(images, images)
-    gradient_norms = runpy.run_path(str(TOOL))["gradient_norms"]
-    norms = gradient_norms(lambda degraded, clean: network.weight.sum() * degraded.mean(), network, batch)
-    assert norms == [0.25, 0.5]
+
+    def objective(degraded, clean):
+        return (3 * network.weight.sum() + 4 * network.bias.sum()) * degraded.mean()
+
+    norms = runpy.run_path(str(TOOL))["gradient_norms"](objective, network, mixture.Batch(images, images))
+    assert norms == [1.25, 2.5]
 
 
 def test_a_share_of_the_squares_is_weighted_by_the_samples_and_bounded_by_the_clip():
@@ -83,4 +108,19 @@ def test_weights_with_gradients_that_are_not_finite_are_refused(study, checkpoin
     tiny.state["embed.weight"].fill_(1e38)
     save_checkpoint(checkpoint, tiny.state, tiny.network, tiny.header)
     with pytest.raises(SystemExit, match=r"gradient_study: .*not finite; use other weights"):
+        study(checkpoint)
+
+
+def test_what_cannot_be_used_is_said_before_anything_is_measured(study, checkpoint, tmp_path, monkeypatch):
+    def never(self, degraded):
+        raise AssertionError("measured")
+
+    monkeypatch.setattr(AnyIR, "forward", never)
+    with pytest.raises(SystemExit, match=r"gradient_study: .*nowhere\.safetensors"):
+        study(tmp_path / "nowhere.safetensors")
+    with pytest.raises(SystemExit, match="nowhere: no such folder; make it, or name another with -o"):
+        study(checkpoint, "-o", tmp_path / "nowhere" / "norms.json")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.replace("hold_out_every = 2", "hold_out_every = 0"))
+    with pytest.raises(SystemExit, match="no task of this recipe has held-out pictures"):
         study(checkpoint)

@@ -1,7 +1,6 @@
 """A network and a recipe that train in milliseconds."""
 
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 
@@ -42,12 +41,11 @@ TINY = NetworkConfig(width=4, blocks=(1, 1, 1, 1), heads=(1, 1, 2, 2), refinemen
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small():
+def small(bsds_tasks):
     """A network that trains in milliseconds, and clean pictures from the sets that the tiny folder has."""
-    tasks = {n: replace(t, sources=("bsds",)) if "bsds" in t.sources else t for n, t in mixture.TASKS.items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(config, "NETWORKS", {**config.NETWORKS, "tiny": TINY})
-        patch.setattr(mixture, "TASKS", tasks)
+        patch.setattr(mixture, "TASKS", bsds_tasks)
         yield
 
 

@@ -191,6 +191,9 @@ def test_a_killed_process_ends_the_job_with_a_word_and_the_run_can_be_resumed(
 def test_a_batch_that_cannot_be_shared_is_refused_before_anything_starts(recipe, tmp_path):
     with pytest.raises(ConfigurationError, match=r"batch = 4: .* 3 processes"):
         train(recipe(), tmp_path / "no-pictures", tmp_path / "run", processes=Processes(0, 3))
+    clipped = recipe("optimiser.part_clip=3")
+    with pytest.raises(ConfigurationError, match=r"part_clip = 3: works in one process, and these are 2"):
+        train(clipped, tmp_path / "no-pictures", tmp_path / "run", processes=Processes(0, 2))
     assert not (tmp_path / "run").exists()
 
 

@@ -127,15 +127,16 @@ def test_training_and_its_plan_make_graphs_and_clip_where_the_recipe_says_so(
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("part_clip", [0.0, 0.1])
 @pytest.mark.parametrize("frozen", [True, False])
-def test_a_graph_gives_the_loss_and_the_gradients_of_every_batch(frozen):
+def test_a_graph_gives_the_loss_and_the_gradients_of_every_batch(frozen, part_clip):
     torch.manual_seed(0)
     network = AnyIR(TINY).cuda()
     set_modes(network, freeze_batch_norm=frozen)
     twin = copy.deepcopy(network)
     place = torch.device("cuda", torch.cuda.current_device())
-    replayed = Gradients(loss_of(network), network, place, graphs=True)
-    plain = Gradients(loss_of(twin), twin, place, graphs=False)
+    replayed = Gradients(loss_of(network), network, place, graphs=True, part_clip=part_clip)
+    plain = Gradients(loss_of(twin), twin, place, graphs=False, part_clip=part_clip)
     losses = []
     for degraded, clean in batches(EAGER + 4, device=place):
         loss = replayed(degraded, clean)

@@ -6,9 +6,9 @@ asks for the next waits for the host; a graph asks for all of them at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -85,16 +85,15 @@ class Gradients:
         return loss.detach()
 
     def _add_gradients_of(self, loss: Tensor, longest: float) -> None:
-        """As ``backward`` does, but of no greater norm than ``longest``."""
-        parameters = [each for each in self._network.parameters() if each.requires_grad]
-        # Its annotation forgets that what is not used has none.
-        found = cast(Sequence[Tensor | None], torch.autograd.grad(loss, parameters, allow_unused=True))
-        pairs = [(each, own) for each, own in zip(parameters, found, strict=True) if own is not None]
-        norm = torch.nn.utils.get_total_norm([gradient for _, gradient in pairs])
-        factor = (longest / norm.clamp_min(torch.finfo(norm.dtype).tiny)).clamp(max=1.0)
-        for parameter, gradient in pairs:
-            shortened = gradient * factor
-            parameter.grad = shortened if parameter.grad is None else parameter.grad.add_(shortened)
+        """Adds the gradient of ``loss``, shortened to ``longest`` where it is longer, to those that are there."""
+        parameters = list(self._network.parameters())
+        there = [each.grad for each in parameters]
+        self._network.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, longest)
+        for parameter, earlier in zip(parameters, there, strict=True):
+            if earlier is not None:
+                parameter.grad = earlier if parameter.grad is None else earlier.add_(parameter.grad)
 
     def _captured(self, degraded: Tensor, clean: Tensor) -> _Graph:
         """Of batches like this one. Nothing is computed yet: the graph is, at every replay, this batch's included."""

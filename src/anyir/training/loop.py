@@ -259,11 +259,17 @@ def _share(state: TrainingState, steps: int) -> float:
 
 
 def check_batches(recipe: Recipe, processes: int) -> None:
-    """See that so many processes can share every stage's batch evenly.
+    """See that so many processes can share every stage's batch evenly, and train what one would.
 
     Raises:
         ConfigurationError: they cannot.
     """
+    if processes > 1 and recipe.optimiser.part_clip:
+        # Each would bound the gradient of its own share of a part.
+        raise ConfigurationError(
+            f"recipe optimiser.part_clip = {recipe.optimiser.part_clip:g}: works in one process, and these are "
+            f"{processes}; set it to 0, or start one"
+        )
     for stage in recipe.stages:
         if stage.batch // stage.accumulate % processes:
             part = f" (in {stage.accumulate} parts)" if stage.accumulate > 1 else ""

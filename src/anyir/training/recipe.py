@@ -47,8 +47,9 @@ class Optimiser:
         gradient_clip: largest norm of the whole gradient; 0 for no limit. Neither optimiser's step grows with the
             gradient: a limit keeps one batch from outweighing others in the means.
         part_clip: largest norm of the gradient of each of the ``stages.accumulate`` parts of a batch, before their mean
-            is taken; 0 for no limit. With as many parts as samples, none of these outweighs the others: those of
-            different tasks have gradients of very different lengths, and those taken for something else the longest.
+            is taken, on which ``gradient_clip`` acts; 0 for no limit. In one process only. With as many parts as
+            samples, none of these outweighs the others: those of different tasks have gradients of very different
+            lengths, and those taken for something else the longest.
     """
 
     name: Literal["adamw", "muon"] = "adamw"
@@ -82,7 +83,8 @@ class Stage:
         batch: samples a step.
         freeze_batch_norm: normalise with the running statistics, as inference does, instead of the batch's.
         accumulate: work on the batch in this many equal parts, one after the other, to save memory, and step once.
-            With frozen BatchNorm that changes nothing but rounding. Otherwise each part is normalised with its own
+            With frozen BatchNorm and without ``optimiser.part_clip``, which bounds each part, that changes nothing but
+            rounding. With BatchNorm that is not frozen each part is normalised with its own
             statistics, and the running ones are updated once a part: BatchNorm then sees batches of
             ``batch / accumulate`` samples, over which the tasks are spread as evenly as over the whole.
     """
