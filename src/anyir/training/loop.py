@@ -148,7 +148,7 @@ def train(
         FirstProcessFailed: the first process raises one of the above.
     """
     processes = processes or Processes()
-    processes.first(check_batches, recipe, processes.count)
+    processes.first(check_processes, recipe, processes.count)
     if tensorboard:
         processes.first(require_tensorboard)
     place = choose_device(device, processes)
@@ -258,11 +258,11 @@ def _share(state: TrainingState, steps: int) -> float:
     return min(1.0, max(state.step / steps, by_time))
 
 
-def check_batches(recipe: Recipe, processes: int) -> None:
+def check_processes(recipe: Recipe, processes: int) -> None:
     """See that so many processes can share every stage's batch evenly, and train what one would.
 
     Raises:
-        ConfigurationError: they cannot.
+        ConfigurationError: they cannot share a batch, or would not train that.
     """
     if processes > 1 and recipe.optimiser.part_clip:
         # Each would bound the gradient of its own share of a part.

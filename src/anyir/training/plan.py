@@ -27,7 +27,7 @@ from anyir.model.network import AnyIR
 from anyir.training.distributed import Processes
 from anyir.training.gradients import Gradients
 from anyir.training.loader import AHEAD, Loader, make_loader, works_ahead
-from anyir.training.loop import check_batches, choose_device, device_name, set_modes, start_from
+from anyir.training.loop import check_processes, choose_device, device_name, set_modes, start_from
 from anyir.training.memory import freed_memory_kept
 from anyir.training.objective import Objective, load_teacher, on_device
 from anyir.training.recipe import Recipe, Stage
@@ -176,7 +176,7 @@ def plan_training(
         TrainingError: a stage does not fit the GPU's memory, and whatever ``train`` raises before its first step.
     """
     processes = Processes()
-    check_batches(recipe, processes.count)
+    check_processes(recipe, processes.count)
     if tensorboard:
         require_tensorboard()
     place = choose_device(device, processes)

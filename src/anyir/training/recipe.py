@@ -84,9 +84,9 @@ class Stage:
         freeze_batch_norm: normalise with the running statistics, as inference does, instead of the batch's.
         accumulate: work on the batch in this many equal parts, one after the other, to save memory, and step once.
             With frozen BatchNorm and without ``optimiser.part_clip``, which bounds each part, that changes nothing but
-            rounding. With BatchNorm that is not frozen each part is normalised with its own
-            statistics, and the running ones are updated once a part: BatchNorm then sees batches of
-            ``batch / accumulate`` samples, over which the tasks are spread as evenly as over the whole.
+            rounding. With BatchNorm that is not frozen each part is normalised with its own statistics, and the running
+            ones are updated once a part: BatchNorm then sees batches of ``batch / accumulate`` samples, over which the
+            tasks are spread as evenly as over the whole.
     """
 
     until: float
