@@ -23,6 +23,7 @@ from make_model_facts import DEFAULT, RESULTS, ROOT, WEIGHTS, committed_results
 from make_readme_results import main as make_readme_results
 
 from anyir.files import write_atomically
+from anyir.inference.weights import weights_folder
 from anyir.model.checkpoint import load_checkpoint, save_checkpoint
 from anyir.model.export import export_onnx
 from anyir.model.facts import facts_text
@@ -39,6 +40,11 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path, help="RUN/model.safetensors")
     parser.add_argument("--data", required=True, type=Path, help="folder of the test sets")
     arguments = parser.parse_args()
+    if weights_folder().resolve() != WEIGHTS:  # by name, it would evaluate the weights of that installation
+        command = f"{sys.executable} -m pip install -c constraints.txt -e '.[dev]'"
+        sys.exit(
+            f"ship_weights: anyir is installed in {weights_folder().parent}, not from here; run: {command}"
+        )
     checkpoint = load_checkpoint(arguments.checkpoint)
     name = checkpoint.header["name"]
     checkpoint = replace(checkpoint, header={k: v for k, v in checkpoint.header.items() if k != "results"})
